@@ -1,0 +1,87 @@
+"""Opens the run folder and writes scalars to it and to the trackers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ganlab.config import Config
+from ganlab.errors import DivergedError
+from ganlab.module import GANModule
+from ganlab.tracking.run_folder import RunFolder
+from ganlab.tracking.tracker import Tracker
+
+
+class Recorder(pl.Callback):
+    """Writes one line to `metrics.jsonl` every few iterations; in between nothing leaves the device.
+
+    Args:
+        run: the run folder.
+        tracker: mirrors what is written.
+        config: of the run.
+        every_g_steps: the line holds the values of that very iteration, not a mean, so that a resumed run
+            writes what the uninterrupted one would have written.
+    """
+
+    def __init__(self, run: RunFolder, tracker: Tracker, config: Config, every_g_steps: int) -> None:
+        self._run = run
+        self._tracker = tracker
+        self._config = config
+        self._every = every_g_steps
+        self.latest: dict[str, float] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Opens the folder on rank 0, after all ranks have looked at it."""
+        trainer.strategy.barrier("run folder")
+        if trainer.is_global_zero:
+            device = pl_module.device if trainer.num_devices == 1 else trainer.strategy.root_device
+            self._run.open(self._config, {"device": _device_name(trainer, device), "devices": trainer.world_size})
+            self._tracker.start(self._run.path, self._config)
+        trainer.strategy.barrier("run folder is open")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes the iteration's scalars when a line is due."""
+        assert isinstance(pl_module, GANModule)
+        if pl_module.counters.g_step % self._every == 0:
+            self._write(trainer, pl_module, outputs)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Ends the trackers' record of a run that broke off."""
+        self._tracker.finish(failed=True)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Ends the trackers' record: the next run in this process gets its own."""
+        self._tracker.finish(failed=False)
+
+    def _write(self, trainer: pl.Trainer, module: GANModule, outputs: Mapping[str, Tensor]) -> None:
+        names = list(outputs)
+        values = torch.stack([outputs[name].float() for name in names]).tolist()  # the one transfer from the device
+        scalars = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
+        scalars["train/lr"] = float(trainer.optimizers[1].param_groups[0]["lr"])
+        counters = module.counters
+        self.latest = scalars
+        if trainer.is_global_zero:
+            axes = {
+                "g_step": counters.g_step,
+                "d_step": counters.d_step,
+                "images": counters.images_seen,
+                "seconds": round(counters.seconds, 3),
+            }
+            self._run.append_metrics({**axes, **scalars})
+            self._tracker.log_scalars(counters.g_step, scalars)
+        for name, value in scalars.items():
+            if value != value or abs(value) == float("inf"):
+                raise DivergedError(
+                    f"{name} is {value} at g_step {counters.g_step}; the last good checkpoint is kept in "
+                    f"{self._run.checkpoints}; try a lower learning rate, a penalty, or trainer.precision=32-true"
+                )
+
+
+def _device_name(trainer: pl.Trainer, device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(trainer.strategy.root_device)

@@ -1,0 +1,65 @@
+"""Draws the same latents through time."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from ganlab.drawing import draw, save_picture
+from ganlab.module import GANModule
+from ganlab.sampling import Sampler
+from ganlab.tracking.run_folder import RunFolder
+from ganlab.tracking.tracker import Tracker
+
+
+class Samples(pl.Callback):
+    """Writes `samples/<g_step>.png` before training, every few iterations, and at the end.
+
+    Args:
+        run: the run folder.
+        tracker: gets the picture too.
+        seed: of the run; the latents are fixed by it.
+        every_g_steps: `None` for only before training and at its end.
+        num: images in the grid.
+        reals: points drawn under generated points; `None` for images.
+    """
+
+    def __init__(
+        self, run: RunFolder, tracker: Tracker, seed: int, every_g_steps: int | None, num: int, reals: Tensor | None
+    ) -> None:
+        self._run = run
+        self._tracker = tracker
+        self._seed = seed
+        self._every = every_g_steps
+        self._num = num
+        self._reals = reals
+        self._drawn_g_step: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws the untrained generator."""
+        assert isinstance(pl_module, GANModule)
+        if pl_module.counters.g_step == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draws when a picture is due."""
+        assert isinstance(pl_module, GANModule)
+        if self._every is not None and pl_module.counters.g_step % self._every == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws the end."""
+        assert isinstance(pl_module, GANModule)
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: pl.Trainer, module: GANModule) -> None:
+        g_step = module.counters.g_step
+        if not trainer.is_global_zero or g_step == self._drawn_g_step:
+            return
+        path = self._run.samples / f"{g_step:08d}.png"
+        sampler = Sampler(module.sampling_generator, "samples", self._seed, self._num)
+        save_picture(draw(sampler(0, self._num), self._reals), path)
+        self._tracker.log_image(g_step, "samples", path)
+        self._drawn_g_step = g_step

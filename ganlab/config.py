@@ -1,0 +1,255 @@
+"""The vocabulary of a run: which keys exist, what values they take, and which of them decide the mathematics.
+
+Hydra composes the YAML files; `validate` then holds the result against the classes below. All of this happens before
+torch is imported, so that a misspelt key costs a second. Arguments of constructors (below a `_target_`) are checked
+against their signatures in `ganlab.build`.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from ganlab.errors import ConfigurationError
+from ganlab.paths import data_root
+
+Config = dict[str, Any]
+"""A resolved configuration: plain dicts, lists and scalars, nested as in `config.yaml`."""
+
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+ImageSize = PositiveInt | Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+
+
+class Section(BaseModel):
+    """A group of keys in which nothing else may stand."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OpenSection(Section):
+    """A group of keys that may hold more than those named, for a constructor to check."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Budget(Section):
+    """When a run ends: at the first of these to be reached; null means without limit."""
+
+    g_steps: PositiveInt | None
+    images: PositiveInt | None
+    minutes: PositiveFloat | None
+
+
+class Model(OpenSection):
+    name: str
+    latent_dim: PositiveInt
+    generator: dict[str, Any]
+    discriminator: dict[str, Any]
+
+
+class Data(OpenSection):
+    name: str
+    root: str | None = None
+    batch_size: PositiveInt
+    image_size: ImageSize
+    channels: PositiveInt
+    num_classes: NonNegativeInt
+    horizontal_flip: bool
+    labels: bool
+    num_workers: NonNegativeInt
+    source: dict[str, Any]
+
+
+class MaxGradNorm(Section):
+    """Gradient clipping by the norm over a network; null means none."""
+
+    generator: PositiveFloat | None
+    discriminator: PositiveFloat | None
+
+
+class Trainer(Section):
+    """Lightning's words for where and how precisely to compute."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: PositiveInt | Literal["auto", -1] | list[NonNegativeInt] | str
+    num_nodes: PositiveInt
+    strategy: Literal["auto", "ddp"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+class Evaluate(Section):
+    every_g_steps: PositiveInt | None
+    before_training: bool
+    num_samples: PositiveInt
+    batch_size: PositiveInt
+    extractor: str
+    reference: Literal["train", "test"]
+    batch_norm: Literal["running", "batch"]
+
+
+class Samples(Section):
+    every_g_steps: PositiveInt | None
+    num: PositiveInt
+
+
+class Checkpoint(Section):
+    every_g_steps: PositiveInt | None
+    keep_every_g_steps: PositiveInt | None
+    monitor: str | None
+
+
+class Log(Section):
+    every_g_steps: PositiveInt
+
+
+class TrainConfig(Section):
+    """Every key at the top of a training configuration."""
+
+    model: Model
+    loss: dict[str, Any]
+    penalty: dict[str, Any]
+    constraint: dict[str, Any]
+    data: Data
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    max_grad_norm: MaxGradNorm
+    ema: dict[str, Any]
+    augment: dict[str, Any]
+    n_critic: PositiveInt
+    channels_last: bool
+    budget: Budget
+    seed: NonNegativeInt
+    trainer: Trainer
+    evaluate: Evaluate
+    metrics: dict[str, Any]
+    samples: Samples
+    checkpoint: Checkpoint
+    log: Log
+    logger: dict[str, Any]
+    callbacks: dict[str, Any]
+    run_dir: str | None
+    run_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None
+    tags: list[str]
+    resume: Literal["auto", "never", "must", "force"]
+
+
+NOT_MATHEMATICS = (
+    *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "logger", "callbacks"),
+    *("run_dir", "run_name", "tags", "resume", "channels_last"),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
+    # Where a known data set is kept is not what it is; a folder or zip of one's own is named by `data.source.path`.
+    *("data.root", "data.source.root", "data.num_workers"),
+)
+"""Keys that may change when a run is resumed, and that do not enter its name; the rest decide the mathematics."""
+
+
+def register_resolvers() -> None:
+    """Makes `${data_root:}` available in YAML files."""
+    OmegaConf.register_new_resolver("data_root", lambda: str(data_root()), replace=True)
+
+
+def validate(composed: DictConfig) -> Config:
+    """Resolves a composed configuration and checks every key of it.
+
+    Args:
+        composed: what Hydra composed from the YAML files and the command line.
+
+    Returns:
+        The configuration as plain data, with `run_name` and `run_dir` filled in.
+
+    Raises:
+        ConfigurationError: if a value is missing, has the wrong type, or lies outside its range.
+    """
+    try:
+        config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        TrainConfig.model_validate(config)
+    except ValidationError as error:
+        raise ConfigurationError(_describe(error)) from error
+    except OmegaConfBaseException as error:
+        key = error.full_key or "configuration"
+        raise ConfigurationError(f"{key}: {_first_line(error)}; give it as {key}=VALUE") from error
+    assert isinstance(config, dict)
+    _check_limits(config)
+    config["run_name"] = config["run_name"] or default_run_name(config)
+    config["run_dir"] = config["run_dir"] or f"runs/{config['run_name']}"
+    return config
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """Returns what decides the mathematics of a run, as `{dotted key: plain value}`."""
+    return {
+        key: value
+        for key, value in flatten(config)
+        if not any(key == out or key.startswith(out + ".") for out in NOT_MATHEMATICS)
+    }
+
+
+def default_run_name(config: Config) -> str:
+    """Returns `<model>-<data>-<hash>-s<seed>`, the same for the same mathematics, at any time and on any machine."""
+    parts = {key: value for key, value in identity(config).items() if key != "seed"}
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{config['model']['name']}-{config['data']['name']}-{digest}-s{config['seed']}"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Describes each key whose value differs between two identities, as `key (was OLD, now NEW)`."""
+    keys = sorted(old.keys() | new.keys())
+    absent = "absent"
+    return [
+        f"{key} (was {old.get(key, absent)}, now {new.get(key, absent)})"
+        for key in keys
+        if old.get(key, absent) != new.get(key, absent)
+    ]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields `(dotted key, leaf)` of nested mappings; an empty mapping is a leaf, and so is a list."""
+    for key, value in tree.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, dotted + ".")
+        else:
+            yield dotted, value
+
+
+def _check_limits(config: Config) -> None:
+    """Checks what several keys must satisfy together."""
+    if all(limit is None for limit in config["budget"].values()):
+        raise ConfigurationError(
+            "budget: no limit is set; give budget.g_steps, budget.images or budget.minutes a value"
+        )
+    trainer = config["trainer"]
+    if trainer["precision"] == "16-mixed" and trainer["accelerator"] == "cpu":
+        raise ConfigurationError(
+            "trainer.precision=16-mixed needs a GPU, but trainer.accelerator=cpu; use bf16-mixed or 32-true"
+        )
+
+
+def _describe(error: ValidationError) -> str:
+    """Says in one line what was given, and what is allowed, for the first fault that pydantic found."""
+    faults = error.errors(include_url=False)
+    first = faults[0]
+    # Unions report one fault per alternative, with the alternative's name at the end of the place.
+    place = [str(part) for part in first["loc"] if re.fullmatch(r"[a-z_0-9]+", str(part))]
+    key = ".".join(part for part in place if part not in ("int", "float", "str", "bool", "none"))
+    alternatives = dict.fromkeys(
+        fault["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+        for fault in faults
+        if fault["loc"][: len(place)] == first["loc"][: len(place)]
+        or ".".join(map(str, fault["loc"])).startswith(key)
+    )
+    if first["type"] == "extra_forbidden":
+        return f"{key}: no such key; remove it"
+    if first["type"] == "missing":
+        return f"{key}: is missing; give it as {key}=VALUE"
+    return f"{key}: got {first['input']!r}, but it must be {' or '.join(alternatives)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,153 @@
+"""Feeds training with batches of real images, and evaluation with whole splits."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ganlab.data.sampling import IterationSampler
+from ganlab.data.source import ImageSource
+from ganlab.errors import ConfigurationError, DataError
+from ganlab.interfaces import ImageData
+
+Batch = tuple[Tensor, Tensor | None]
+"""Images `(n_critic * batch_size, C, H, W)`, uint8 or, for points, float32; and their labels or `None`."""
+
+
+class GANDataModule(pl.LightningDataModule):
+    """One data set, as whole splits and as an endless train loader of which each batch is one iteration.
+
+    The batch of iteration `b` depends on `(seed, b, rank, world_size)` alone; see `IterationSampler`. Set
+    `start_iteration` before fitting to continue a run. Needs `Trainer(use_distributed_sampler=False)`.
+
+    Args:
+        source: where the images come from.
+        name: of the data set in protocols.
+        image_size: height and width in pixels, or one number for both.
+        channels: of the images.
+        batch_size: images in one discriminator update on one device.
+        horizontal_flip: whether training mirrors real images at random; the training step does it.
+        labels: whether batches carry labels.
+        num_workers: loader processes; 0 is fast enough for data in memory.
+        n_critic: discriminator updates in an iteration.
+        seed: of the run; decides the order.
+        cache_dir: for prepared images; default `$GANLAB_CACHE`, else `~/.cache/ganlab`.
+
+    Raises:
+        ConfigurationError: on an impossible size.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        name: str,
+        image_size: int | Sequence[int],
+        channels: int,
+        batch_size: int,
+        horizontal_flip: bool,
+        labels: bool,
+        num_workers: int,
+        n_critic: int,
+        seed: int,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.name = name
+        self.image_size = _height_width(image_size)
+        self.channels = channels
+        self.batch_size = batch_size
+        self.horizontal_flip = horizontal_flip
+        self.labels = labels
+        self.num_workers = num_workers
+        self.n_critic = n_critic
+        self.seed = seed
+        self.cache_dir = Path(cache_dir or os.environ.get("GANLAB_CACHE") or "~/.cache/ganlab").expanduser()
+        self.start_iteration = 0
+        self._splits: dict[str, ImageData] = {}
+
+    def data(self, split: str) -> ImageData:
+        """Returns the whole split `train` or `test`, loaded at the first call and kept."""
+        if split not in ("train", "test"):
+            raise ConfigurationError(f"there is no split '{split}': data sets have 'train' and 'test'")
+        if split not in self._splits:
+            images, labels, class_names = self.source.load(
+                split, self.image_size, self.channels, self.cache_dir
+            )
+            self._splits[split] = ImageData(
+                str(self.name), split, images, labels, class_names, _checksum(images, labels)
+            )
+        return self._splits[split]
+
+    def prepare_data(self) -> None:
+        """Downloads and prepares on one process of each machine; the others then find it done."""
+        self.data("train")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Returns the endless loader of iterations, from `start_iteration`."""
+        data = self.data("train")
+        if self.labels and data.labels is None:
+            raise DataError(f"data.labels=true, but {self.name} has no labels: set data.labels=false")
+        trainer = self.trainer
+        sampler = IterationSampler(
+            len(data.images),
+            self.batch_size,
+            self.n_critic,
+            self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            start_iteration=self.start_iteration,
+        )
+        return DataLoader(
+            _Indexed(data.images, data.labels if self.labels else None),
+            batch_sampler=sampler,
+            collate_fn=_unchanged,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
+            generator=torch.Generator(),  # else the loader draws its workers' seed from the global generator
+        )
+
+
+class _Indexed(Dataset[Batch]):
+    """Takes whole batches out of tensors."""
+
+    def __init__(self, images: Tensor, labels: Tensor | None) -> None:
+        self._images = images
+        self._labels = labels
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        chosen = torch.tensor(indices)
+        images = self._images.index_select(0, chosen)
+        return images, None if self._labels is None else self._labels.index_select(0, chosen)
+
+
+def _unchanged(batch: Any) -> Any:
+    """Collates nothing: `_Indexed` returns whole batches."""
+    return batch
+
+
+def _height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """Reads a size that a person wrote."""
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2 or min(size) < 1:
+        raise ConfigurationError(
+            f"data.image_size={image_size}: must be one number of pixels or [height, width]"
+        )
+    return int(size[0]), int(size[1])
+
+
+def _checksum(images: Tensor, labels: Tensor | None) -> str:
+    """SHA-256 of shape, type, images and labels."""
+    digest = hashlib.sha256(f"{tuple(images.shape)} {images.dtype} {labels is not None}".encode())
+    for tensor in (images, labels):
+        if tensor is not None:
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()

@@ -1,0 +1,255 @@
+"""From images as they are stored to one uint8 array: decoded once, in threads, before training."""
+
+import hashlib
+import json
+import os
+import secrets
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganlab.data.source import check_channels
+from ganlab.errors import DataError, StorageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RAM_PIXELS = 64
+"""Images up to this height and width are held in memory, larger ones are memory-mapped."""
+_FORMAT = 1  # part of every key: raise it when `fit` changes its pixels
+_BLOCK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Originals:
+    """Images as they are stored, whatever their sizes and modes."""
+
+    origin: str
+    """The folder or archive, for messages."""
+    names: Sequence[str]
+    """One a image, for messages."""
+    read: Callable[[int], "Image"]
+    """Opens image `i`; called from several threads at once."""
+    fingerprint: str
+    """Changes when any image changes."""
+
+
+def fit(image: "Image", image_size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    """Brings one image to the size and channels asked for.
+
+    EXIF rotation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits (not cut off). Then
+    the centre is cropped to the aspect ratio and resampled by Pillow's bicubic filter, which is antialiased
+    (Parmar et al. 2022, arXiv 2104.11222, on why that matters).
+
+    Args:
+        image: any mode but 32-bit.
+        image_size: height and width.
+        channels: 1 or 3.
+
+    Returns:
+        `(channels, height, width)`.
+    """
+    from PIL import ImageOps
+    from PIL.Image import Resampling
+
+    image = _to_mode(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
+    height, width = image_size
+    if image.size != (width, height):
+        scale = min(image.width / width, image.height / height)
+        crop_width, crop_height = round(width * scale), round(height * scale)
+        left, top = (image.width - crop_width) // 2, (image.height - crop_height) // 2
+        box = (left, top, left + crop_width, top + crop_height)
+        image = image.resize((width, height), Resampling.BICUBIC, box=box)
+    pixels = np.asarray(image)
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _to_mode(image: "Image", mode: str) -> "Image":
+    """Converts any 8- or 16-bit image to `L` or `RGB`."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # Pillow's own conversion clips 16-bit grey at 255
+        pixels = np.asarray(image).astype(np.int64)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("32-bit pixels are not supported")
+        return Image.fromarray(((pixels + 128) // 257).astype(np.uint8)).convert(mode)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels are not supported")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(mode)
+
+
+def decode(
+    originals: Originals, image_size: tuple[int, int], channels: int, cache_dir: Path | None
+) -> Tensor:
+    """Decodes all images, or finds them decoded.
+
+    Args:
+        originals: what to decode.
+        image_size: height and width.
+        channels: 1 or 3.
+        cache_dir: where `prepared/<key>.npy` keeps the result for the next start; `None` keeps nothing.
+
+    Returns:
+        uint8 `(N, C, H, W)`: memory-mapped and not to be written to when larger than 64 px and kept on disk.
+
+    Raises:
+        DataError: names the images that cannot be read, after trying them all.
+        StorageError: when the cache cannot be written.
+    """
+    check_channels(channels)
+    shape = (len(originals.names), channels, *image_size)
+    blocks = _decoded_blocks(originals, image_size, channels)
+    if cache_dir is None:
+        images = np.empty(shape, np.uint8)
+        first = 0
+        for block in blocks:
+            images[first : first + len(block)] = block
+            first += len(block)
+        return torch.from_numpy(images)
+
+    what = json.dumps([_FORMAT, originals.fingerprint, shape])
+    path = cache_dir / "prepared" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
+    if not _is_prepared(path, shape):
+        _write_prepared(path, shape, blocks)
+    return _open_prepared(path, in_memory=max(image_size) <= RAM_PIXELS)
+
+
+def decode_array(
+    name: str, pixels: NDArray[np.uint8], image_size: tuple[int, int], channels: int, cache_dir: Path
+) -> Tensor:
+    """Brings images that lie in memory to the size and channels asked for.
+
+    Args:
+        name: of the data set, for messages.
+        pixels: `(N, H, W)` or `(N, H, W, 3)`.
+        image_size: height and width.
+        channels: 1 or 3.
+        cache_dir: used when the result is larger than 64 px.
+
+    Returns:
+        uint8 `(N, C, H, W)`.
+    """
+    from PIL import Image
+
+    check_channels(channels)
+    if pixels.ndim == 3:
+        pixels = pixels[..., None]
+    if pixels.shape[1:] == (*image_size, channels):
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    originals = Originals(
+        origin=name,
+        names=[f"image {index}" for index in range(len(pixels))],
+        read=lambda index: Image.fromarray(
+            pixels[index].squeeze(-1) if pixels.shape[-1] == 1 else pixels[index]
+        ),
+        fingerprint=hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest(),
+    )
+    return decode(originals, image_size, channels, cache_dir if max(image_size) > RAM_PIXELS else None)
+
+
+def file_fingerprint(path: Path) -> str:
+    """Identifies a file's content without reading it: where it lies, its size and its time of change."""
+    status = path.stat()
+    return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
+
+
+def _decoded_blocks(
+    originals: Originals, image_size: tuple[int, int], channels: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Yields the images in order, in blocks of some megabytes; faults are collected and raised at the end."""
+    from tqdm import tqdm
+
+    faults: list[tuple[int, str]] = []
+
+    def decode_block(indices: range) -> NDArray[np.uint8]:
+        block = np.zeros((len(indices), channels, *image_size), np.uint8)
+        for place, index in enumerate(indices):
+            try:
+                with originals.read(index) as image:
+                    block[place] = fit(image, image_size, channels)
+            except (
+                Exception
+            ) as error:  # decoders of broken files raise almost anything; all of it is reported
+                faults.append((index, str(error).replace("\n", " ") or type(error).__name__))
+        return block
+
+    num = len(originals.names)
+    size = max(1, _BLOCK_BYTES // (channels * image_size[0] * image_size[1]))
+    todo = [range(first, min(first + size, num)) for first in range(0, num, size)]
+    num_threads = os.cpu_count() or 1
+    wave = 4 * num_threads  # bounds the memory when decoding outruns the disk
+    with (
+        ThreadPoolExecutor(num_threads) as pool,
+        tqdm(
+            total=num, desc=f"preparing {originals.origin}", unit="img", delay=2, leave=False, disable=None
+        ) as bar,
+    ):
+        for first in range(0, len(todo), wave):
+            for block in pool.map(decode_block, todo[first : first + wave]):
+                yield block
+                bar.update(len(block))
+    if faults:
+        raise DataError(_describe(originals, sorted(faults)))
+
+
+def _describe(originals: Originals, faults: list[tuple[int, str]]) -> str:
+    """One line that names the first unreadable images."""
+    listed = ", ".join(f"{originals.names[index]} ({reason})" for index, reason in faults[:3])
+    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return (
+        f"{len(faults)} of {len(originals.names)} images in {originals.origin} cannot be read: "
+        f"{listed}{more}; mend or remove them"
+    )
+
+
+def _is_prepared(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether a whole prepared file of this shape is there; a broken one is prepared again."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(array.shape == shape and array.dtype == np.uint8)
+
+
+def _write_prepared(path: Path, shape: tuple[int, ...], blocks: Iterator[NDArray[np.uint8]]) -> None:
+    """Writes all blocks beside `path` and renames, so that `path` is whole or absent."""
+    part = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Plain writes, not a writable memory map: on a full disk that would kill the process with SIGBUS.
+        with part.open("xb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for block in blocks:
+                file.write(block.data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot keep prepared images in {path.parent} ({error.strerror or error}): "
+            "make room there or set GANLAB_CACHE to another folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _open_prepared(path: Path, in_memory: bool) -> Tensor:
+    """Reads a prepared file, or maps it."""
+    if in_memory:
+        return torch.from_numpy(np.load(path, allow_pickle=False))
+    with warnings.catch_warnings():
+        # True, and wanted: batches are copied out of the map, nobody writes into it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.load(path, mmap_mode="r", allow_pickle=False))

@@ -1,0 +1,156 @@
+"""The contracts between the parts of a GAN. Whoever writes a part reads its class here first.
+
+Tensors, everywhere: images `(N, C, H, W)` float32 in `[-1, 1]` (uint8 in `[0, 255]` for metrics); latents
+`(N, latent_dim)`; labels `(N,)` int64 or `None`; logits `(N,)`. Points of the plane are images of shape `(2, 1, 1)`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from ganlab.noise import Noise
+
+
+class AdversarialLoss(ABC):
+    """What D and G minimise, as a function of D's logits alone.
+
+    A loss knows no network, optimiser, device or logger. Logits have shape `(N,)`, may be any real number, and are
+    large where D takes an image for real. Both methods return a scalar tensor, the mean over the batch.
+    """
+
+    generator_needs_real: ClassVar[bool] = False
+    """Whether `generator_loss` uses `real_logits` (relativistic losses do); else the step does not compute them."""
+
+    @abstractmethod
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Returns the scalar that D minimises."""
+
+    @abstractmethod
+    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        """Returns the scalar that G minimises."""
+
+
+class Penalty(ABC):
+    """A term added to D's loss that looks at D as a function of images.
+
+    It differentiates D with respect to images and is itself differentiated, so the training step calls it in float32,
+    outside autocast.
+
+    Args:
+        weight: factor of the term, >= 0.
+        interval: lazy regularisation (Karras et al. 2020, arXiv 1912.04958, appendix B): the step computes the
+            penalty at every `interval`-th discriminator update and multiplies it by `interval`.
+    """
+
+    def __init__(self, weight: float, interval: int = 1) -> None:
+        if weight < 0 or interval < 1:
+            raise ValueError(
+                f"a penalty needs weight >= 0 and interval >= 1, got weight={weight}, interval={interval}"
+            )
+        self.weight = weight
+        self.interval = interval
+
+    @abstractmethod
+    def __call__(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise
+    ) -> Tensor:
+        """Returns the weighted scalar term.
+
+        Args:
+            discriminator: maps `(images, labels)` to logits `(N,)`.
+            real: `(N, C, H, W)` in `[-1, 1]`, without gradient.
+            fake: as `real`, detached from G.
+            labels: `(N,)` int64 or `None`.
+            noise: source of per-sample random numbers, reproducible and rank-aware.
+        """
+
+
+class Constraint(ABC):
+    """A change made to D's weights after each of its updates, in place and without gradient."""
+
+    @abstractmethod
+    def apply(self, discriminator: nn.Module) -> None:
+        """Moves the parameters of `discriminator` into the allowed set."""
+
+
+class Generator(nn.Module, ABC):
+    """Maps latents to images.
+
+    Attributes:
+        latent_dim: number of latent coordinates.
+        num_classes: number of labels it can be asked for; 0 when unconditional.
+    """
+
+    latent_dim: int
+    num_classes: int = 0
+
+    @abstractmethod
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns images `(N, C, H, W)` in `[-1, 1]` for latents `(N, latent_dim)`."""
+
+
+class Discriminator(nn.Module, ABC):
+    """Maps images to logits; also called critic. It knows no loss: its last layer is linear."""
+
+    num_classes: int = 0
+
+    @abstractmethod
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns logits `(N,)` for images `(N, C, H, W)`."""
+
+
+class Augment(ABC):
+    """A random, differentiable change of images that D sees, real and fake alike, batched on their device."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, noise: Noise) -> Tensor:
+        """Returns changed images of the same shape and range as `images`, `(N, C, H, W)` in `[-1, 1]`."""
+
+
+class Features(NamedTuple):
+    """What an extractor sees in a batch of images."""
+
+    features: Tensor
+    """`(N, D)` float32, the representation that Fréchet distances compare."""
+    logits: Tensor
+    """`(N, K)` float32, class scores before softmax, for the classifier score (Inception Score)."""
+
+
+class FeatureExtractor(nn.Module, ABC):
+    """A frozen, pretrained network whose features and class scores metrics are made of.
+
+    Attributes:
+        name: enters metric keys (`fd_<name>_...`); only the 2015 Inception weights may be called `inception`.
+        weights_sha256: checksum of the weights, for the protocol.
+        resize: how images are brought to the network's size, in words, for the protocol.
+        num_features: D.
+    """
+
+    name: str
+    weights_sha256: str
+    resize: str
+    num_features: int
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Features:
+        """Returns features of uint8 images `(N, C, H, W)` in `[0, 255]`, C = 1 or 3, any H and W."""
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """One split of a data set in memory (or memory-mapped), ready to be indexed by a batch of indices."""
+
+    name: str
+    """Name of the data set in protocols, e.g. `cifar10`."""
+    split: str
+    """`train` or `test`."""
+    images: Tensor
+    """uint8 `(N, C, H, W)`; float32 `(N, 2, 1, 1)` in `[-1, 1]` for points of the plane."""
+    labels: Tensor | None
+    """int64 `(N,)`, or `None` where the data set has none."""
+    class_names: tuple[str, ...]
+    """Names of the labels in order; empty without labels."""
+    sha256: str
+    """Checksum of shape, images and labels: the identity of the data whatever it is called."""

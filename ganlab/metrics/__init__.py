@@ -1,0 +1,1 @@
+"""Features -> statistics -> number: pure functions, with distributed metrics and a cache around them."""

@@ -1,0 +1,46 @@
+"""Random numbers of training that are a pure function of (seed, g_step, purpose) and of the sample's place in the batch.
+
+Nothing of a random number generator has to be saved: a run resumed at iteration `b` draws what the uninterrupted
+run would have drawn. Every rank draws the numbers of the whole batch and keeps its own rows, so that two ranks see
+what one process with the double batch sees.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def mix(*parts: int | str) -> int:
+    """Hashes integers and words to a 63-bit seed; unlike `seed + rank`, neighbours share nothing."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Noise:
+    """A stream of random numbers for one purpose in one iteration.
+
+    Args:
+        seed: from `mix(...)`; equal on all ranks.
+        device: where the numbers are drawn. CPU and GPU streams of one seed differ.
+        rank: this process's place, in `[0, world_size)`.
+        world_size: number of processes that share the batch.
+    """
+
+    def __init__(
+        self, seed: int, device: torch.device | str = "cpu", rank: int = 0, world_size: int = 1
+    ) -> None:
+        self._generator = torch.Generator(device=device).manual_seed(seed)
+        self._device = torch.device(device)
+        self._rank = rank
+        self._world_size = world_size
+
+    def normal(self, num: int, *shape: int) -> Tensor:
+        """Draws standard normal numbers of shape `(num, *shape)`: this rank's rows of the whole batch."""
+        whole = torch.randn(num * self._world_size, *shape, generator=self._generator, device=self._device)
+        return whole[self._rank * num : (self._rank + 1) * num]
+
+    def uniform(self, num: int, *shape: int) -> Tensor:
+        """Draws numbers of shape `(num, *shape)` uniformly from `[0, 1)`: this rank's rows of the whole batch."""
+        whole = torch.rand(num * self._world_size, *shape, generator=self._generator, device=self._device)
+        return whole[self._rank * num : (self._rank + 1) * num]

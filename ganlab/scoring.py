@@ -1,0 +1,46 @@
+"""Scores one generator: what training and `ganlab.evaluate` do alike."""
+
+from collections.abc import Callable
+
+from ganlab import __version__
+from ganlab.interfaces import Generator
+from ganlab.metrics.evaluation import Evaluation, Score
+from ganlab.sampling import Sampler
+
+
+def score(
+    evaluation: Evaluation,
+    generator: Generator,
+    *,
+    which: str,
+    seed: int,
+    batch_norm: str,
+    truncation: float = 1.0,
+    rank: int = 0,
+    world_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Score]:
+    """Evaluates a generator on the fixed latents of `seed`; every choice goes into each score's protocol.
+
+    Args:
+        evaluation: metrics, extractor and reference.
+        generator: copied, not changed.
+        which: `ema` or `raw`.
+        seed: of the latents.
+        batch_norm: `running` or `batch`.
+        truncation: factor of the latents.
+        rank, world_size: this process's share.
+        progress: called with (done, total).
+    """
+    sampler = Sampler(
+        generator, "evaluation", seed, evaluation.num_samples, batch_norm=batch_norm, truncation=truncation
+    )
+    protocol = {
+        "generator": which,
+        "batch_norm": batch_norm if batch_norm == "running" else f"batch of {evaluation.batch_size}",
+        "truncation": truncation,
+        "seed": seed,
+        "precision": "float32",
+        "ganlab": __version__,
+    }
+    return evaluation(sampler, protocol, rank, world_size, progress)

@@ -1,0 +1,101 @@
+"""`python -m ganlab.train [group=option] [key=value]`: trains a GAN, or continues where the same command stopped."""
+
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from ganlab.cli import run_composed
+from ganlab.config import Config, validate
+
+if TYPE_CHECKING:
+    from ganlab.tracking.run_folder import RunFolder
+
+
+def train(composed: DictConfig) -> None:
+    """Trains what the configuration describes and prints where the run lies and its scores.
+
+    Raises:
+        GanlabError: for faults that a user can mend.
+    """
+    config = validate(composed)
+
+    from ganlab import build  # after validation: a misspelt key must not wait for torch
+    from ganlab.resume import make_plan
+
+    plan = make_plan(config)
+    if plan.finished:
+        print("This run is finished; raise its budget to continue it, or set resume=never for another.")
+        report(plan.run)
+        return
+    config["run_dir"] = str(plan.run.path)
+    module = build.build_module(config)
+    data = build.build_data(config)
+    if plan.state is not None:
+        data.start_iteration = plan.state["counters"]["g_step"]
+    data.data("train")  # missing or unfit data end the command before a run folder is made
+    trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
+    if trainer.is_global_zero:
+        describe(config, plan.run, module, plan.state)
+    try:
+        trainer.fit(module, data)
+    except BaseException as error:
+        close(plan.run, trainer, module, error)
+        raise
+    close(plan.run, trainer, module, None)
+    if trainer.is_global_zero:
+        report(plan.run)
+
+
+def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | None) -> None:
+    """Writes how the run ended to its folder and gives the folder free."""
+    if not trainer.is_global_zero or not run.is_open:
+        return
+    from ganlab.callbacks.interrupt import Interrupted
+
+    stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+    status = "finished" if error is None else "interrupted" if stopped else "failed"
+    counters = module.counters
+    run.set_status(
+        status,
+        error=None if error is None else f"{type(error).__name__}: {error}",
+        g_steps=counters.g_step,
+        d_steps=counters.d_step,
+        images_seen=counters.images_seen,
+    )
+    run.close()
+
+
+def describe(config: Config, run: "RunFolder", module: Any, state: dict[str, Any] | None) -> None:
+    """Prints what is about to be trained."""
+    sizes = {
+        name: sum(parameter.numel() for parameter in getattr(module, name).parameters())
+        for name in ("generator", "discriminator")
+    }
+    start = f"continues at g_step {state['counters']['g_step']}" if state else "starts"
+    print(
+        f"{config['model']['name']} on {config['data']['name']}: "
+        f"G {sizes['generator']:,} and D {sizes['discriminator']:,} parameters; {start} in {run.path}",
+        flush=True,
+    )
+
+
+def report(run: "RunFolder") -> None:
+    """Prints the run folder, the scores by time, and the last sample grid."""
+    print(f"run folder:  {run.path}")
+    scores: dict[str, list[str]] = {}
+    for result in run.results():
+        value = "nan" if result["value"] is None else f"{result['value']:.4g}"
+        scores.setdefault(result["metric"], []).append(f"{value} (g_step {result['g_step']})")
+    for metric, values in scores.items():
+        print(f"{metric}:  {' -> '.join(dict.fromkeys(values))}")
+    if grid := run.last_sample_grid():
+        print(f"samples:     {grid}")
+
+
+def main() -> None:
+    """Runs the command."""
+    run_composed(train, "train")
+
+
+if __name__ == "__main__":
+    main()

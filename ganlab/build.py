@@ -59,7 +59,7 @@ def build(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
     """
     if not node:
         return None
-    _check_arguments(key, node, arguments)
+    check_arguments(key, node, arguments)
     try:
         return instantiate(dict(node), _convert_="all", **arguments)
     except InstantiationException as error:
@@ -190,7 +190,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     return [*callbacks, Interrupt(checkpointing, config["log"]["every_g_steps"])]
 
 
-def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
+def build_trainer(config: Config) -> pl.Trainer:
     """Makes a Lightning trainer for one endless epoch: budget, checkpoints and logs are counted by ganlab."""
     options = config["trainer"]
     strategy: Any = "auto"
@@ -212,7 +212,6 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             max_epochs=-1,
             logger=False,
-            callbacks=callbacks,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -246,7 +245,7 @@ def from_run(
     """
     name = checkpoint if checkpoint.endswith(".ckpt") else f"{checkpoint}.ckpt"
     state = load_checkpoint(run.checkpoints / Path(name).name)
-    config: Config = yaml.safe_load(state["config"])
+    config = cast(Config, yaml.safe_load(state["config"]))
     _check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
     generator = build_generator(config)
     if which == "ema" and state["ema"] is not None:
@@ -260,6 +259,7 @@ def from_run(
 
 
 def _optimizer_factory(key: str, node: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
+    check_arguments(key, node, {"params": []})  # now, not when training asks for it
     return lambda parameters: cast(torch.optim.Optimizer, build(key, node, params=list(parameters)))
 
 
@@ -279,11 +279,11 @@ def _check_trusted(config: Any, trusted: tuple[str, ...]) -> None:
             _check_trusted(value, trusted)
 
 
-def _check_arguments(key: str, node: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+def check_arguments(key: str, node: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
     """Holds a node against its constructor's signature: names, missing ones, and types."""
     for name, value in node.items():
         if isinstance(value, Mapping) and "_target_" in value:
-            _check_arguments(f"{key}.{name}", value, {})
+            check_arguments(f"{key}.{name}", value, {})
     if "_target_" not in node:
         raise ConfigurationError(f"{key}: has no _target_; choose an option of its group, e.g. {key}=none")
     target = _locate(key, str(node["_target_"]))

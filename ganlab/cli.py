@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_dir
 from hydra import main as hydra_main
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from ganlab.config import flatten, register_resolvers
+from ganlab.config import Config, flatten, register_resolvers, validate
 from ganlab.errors import ConfigurationError, GanlabError
 from ganlab.paths import conf_dir
 
@@ -40,7 +40,7 @@ def run(command: Callable[[], None]) -> None:
         raise SystemExit(1) from None
 
 
-def run_composed(task: Callable[[DictConfig], None], config_name: str) -> None:
+def run_composed(task: Callable[[DictConfig], object], config_name: str) -> None:
     """Lets Hydra compose the command line's configuration (or sweep over many) and runs `task` on each.
 
     In a sweep, a job that ends with a fault leaves the others to run; the exit status is that of the first fault.
@@ -75,6 +75,27 @@ def report(error: GanlabError) -> int:
     return error.exit_status
 
 
+def compose_config(*overrides: str) -> Config:
+    """Composes a training configuration as the command line would, for use from Python.
+
+    Args:
+        overrides: as typed, for example `"model=sngan", "data.batch_size=32"`.
+
+    Returns:
+        The validated configuration, ready for `ganlab.train.train`.
+
+    Raises:
+        ConfigurationError: for an unknown key or option, or a value of the wrong type.
+    """
+    register_resolvers()
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            composed = compose("train", list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigurationError(explain(error, "train", overrides)) from error
+    return validate(composed)
+
+
 def parse_options(options: type[Options], arguments: Sequence[str], usage: str) -> Options:
     """Reads `key=value` arguments into a dataclass of options.
 
@@ -98,7 +119,8 @@ def parse_options(options: type[Options], arguments: Sequence[str], usage: str) 
         merged = OmegaConf.merge(OmegaConf.structured(options), OmegaConf.from_dotlist(list(arguments)))
         return cast(Options, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
-        raise ConfigurationError(f"{error.full_key}: {_first_line(error)}") from error
+        fault = "is missing" if isinstance(error, MissingMandatoryValue) else _first_line(error)
+        raise ConfigurationError(f"{error.full_key}: {fault}; give it as {error.full_key}=VALUE") from error
 
 
 def compose_group(group: str, option: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from ganlab.errors import ConfigurationError
@@ -173,7 +173,8 @@ def validate(composed: DictConfig) -> Config:
         raise ConfigurationError(_describe(error)) from error
     except OmegaConfBaseException as error:
         key = error.full_key or "configuration"
-        raise ConfigurationError(f"{key}: {_first_line(error)}; give it as {key}=VALUE") from error
+        fault = "is missing" if isinstance(error, MissingMandatoryValue) else _first_line(error)
+        raise ConfigurationError(f"{key}: {fault}; give it as {key}=VALUE") from error
     assert isinstance(config, dict)
     _check_limits(config)
     config["run_name"] = config["run_name"] or default_run_name(config)

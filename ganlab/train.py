@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
 from ganlab.cli import run_composed
 from ganlab.config import Config, validate
 
@@ -11,29 +9,34 @@ if TYPE_CHECKING:
     from ganlab.tracking.run_folder import RunFolder
 
 
-def train(composed: DictConfig) -> None:
+def train(config: Config) -> "RunFolder":
     """Trains what the configuration describes and prints where the run lies and its scores.
+
+    Args:
+        config: validated, from the command line or `ganlab.cli.compose_config`.
+
+    Returns:
+        The run folder.
 
     Raises:
         GanlabError: for faults that a user can mend.
     """
-    config = validate(composed)
-
-    from ganlab import build  # after validation: a misspelt key must not wait for torch
+    from ganlab import build  # here: a misspelt key must not wait for torch
     from ganlab.resume import make_plan
 
     plan = make_plan(config)
     if plan.finished:
         print("This run is finished; raise its budget to continue it, or set resume=never for another.")
         report(plan.run)
-        return
+        return plan.run
     config["run_dir"] = str(plan.run.path)
     module = build.build_module(config)
     data = build.build_data(config)
     if plan.state is not None:
         data.start_iteration = plan.state["counters"]["g_step"]
-    data.data("train")  # missing or unfit data end the command before a run folder is made
-    trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
+    trainer = build.build_trainer(config)
+    data.check(trainer.world_size)  # missing or unfit data end the command before a run folder is made
+    trainer.callbacks = build.build_callbacks(config, plan, data)
     if trainer.is_global_zero:
         describe(config, plan.run, module, plan.state)
     try:
@@ -44,6 +47,7 @@ def train(composed: DictConfig) -> None:
     close(plan.run, trainer, module, None)
     if trainer.is_global_zero:
         report(plan.run)
+    return plan.run
 
 
 def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | None) -> None:
@@ -94,7 +98,7 @@ def report(run: "RunFolder") -> None:
 
 def main() -> None:
     """Runs the command."""
-    run_composed(train, "train")
+    run_composed(lambda composed: train(validate(composed)), "train")
 
 
 if __name__ == "__main__":

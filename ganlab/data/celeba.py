@@ -24,9 +24,9 @@ class CelebA(ImageSource):
     arXiv 2005.02494, who train on all three parts).
 
     Args:
-        root: data folder. `root/celeba` holds `list_eval_partition.txt` and either `img_align_celeba.zip`, read
-            as it is, or `img_align_celeba/`. What is missing is downloaded from Google Drive if the package
-            `gdown` is there.
+        root: data folder. `root/celeba` holds `list_eval_partition.txt` and `img_align_celeba/` or
+            `img_align_celeba.zip`, which is read as it is. What is missing is downloaded from Google Drive if the
+            package `gdown` is there.
     """
 
     def __init__(self, root: str) -> None:

@@ -86,6 +86,14 @@ class GANDataModule(pl.LightningDataModule):
             )
         return self._splits[split]
 
+    def check(self, world_size: int) -> None:
+        """Loads the training split and checks that it serves `world_size` processes, before anything is trained.
+
+        Raises:
+            DataError: if it is missing or damaged, smaller than a batch, or lacks the labels that are asked for.
+        """
+        self._sampler(0, world_size)
+
     def prepare_data(self) -> None:
         """Downloads and prepares on one process of each machine; the others then find it done."""
         self.data("train")
@@ -93,26 +101,30 @@ class GANDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Returns the endless loader of iterations, from `start_iteration`."""
         data = self.data("train")
-        if self.labels and data.labels is None:
-            raise DataError(f"data.labels=true, but {self.name} has no labels: set data.labels=false")
         trainer = self.trainer
-        sampler = IterationSampler(
-            len(data.images),
-            self.batch_size,
-            self.n_critic,
-            self.seed,
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
-            start_iteration=self.start_iteration,
-        )
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         return DataLoader(
             _Indexed(data.images, data.labels if self.labels else None),
-            batch_sampler=sampler,
+            batch_sampler=self._sampler(rank, world_size),
             collate_fn=_unchanged,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
             generator=torch.Generator(),  # else the loader draws its workers' seed from the global generator
+        )
+
+    def _sampler(self, rank: int, world_size: int) -> IterationSampler:
+        data = self.data("train")
+        if self.labels and data.labels is None:
+            raise DataError(f"data.labels=true, but {self.name} has no labels: set data.labels=false")
+        return IterationSampler(
+            len(data.images),
+            self.batch_size,
+            self.n_critic,
+            self.seed,
+            rank=rank,
+            world_size=world_size,
+            start_iteration=self.start_iteration,
         )
 
 

@@ -45,8 +45,8 @@ class Originals:
 def fit(image: "Image", image_size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
     """Brings one image to the size and channels asked for.
 
-    EXIF rotation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits (not cut off). Then
-    the centre is cropped to the aspect ratio and resampled by Pillow's bicubic filter, which is antialiased
+    EXIF rotation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits (not cut off). The
+    centre is then cropped to the aspect ratio and resampled by Pillow's bicubic filter, which is antialiased
     (Parmar et al. 2022, arXiv 2104.11222, on why that matters).
 
     Args:

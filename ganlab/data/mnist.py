@@ -125,7 +125,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be read ({error}): get it again") from error
     num_axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     start = 4 + 4 * num_axes
-    shape = tuple(int(length) for length in np.frombuffer(content[4:start], ">u4"))
-    if num_axes == 0 or len(shape) != num_axes or math.prod(shape) != len(content) - start:
+    shape = tuple(int.from_bytes(content[place : place + 4], "big") for place in range(4, start, 4))
+    if num_axes == 0 or math.prod(shape) != len(content) - start:
         raise DataError(f"{path} is not a whole IDX file of bytes: get it again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

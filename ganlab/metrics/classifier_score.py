@@ -47,7 +47,7 @@ def classifier_score(logits: Tensor, num_splits: int = 10) -> tuple[float, float
     for first, last in pairwise(bounds):
         log_p = logits[order[first:last]].double().log_softmax(dim=1)
         p = log_p.exp()
-        # Mean divergence = entropy of the mean - mean entropy; a class that nobody has adds 0 to it, not 0 * inf.
+        # Mean divergence = entropy of the mean - mean entropy: a class that nobody has adds 0, not 0 * inf.
         divergence = torch.special.entr(p.mean(dim=0)).sum() + (p * log_p).sum(dim=1).mean()
         scores.append(float(divergence.exp()))
     return float(np.mean(scores)), float(np.std(scores))

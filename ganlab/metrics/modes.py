@@ -24,8 +24,8 @@ class Mixture(Protocol):
 def high_quality_counts(points: Tensor, centers: Tensor, std: float) -> Tensor:
     """Counts, per mode, the points nearest to it that lie within three standard deviations.
 
-    Srivastava et al. 2017 (VEEGAN), arXiv 1705.07761; Lin et al. 2018 (PacGAN), arXiv 1712.04086. The distance
-    is Euclidean.
+    Srivastava et al. 2017 (VEEGAN), arXiv 1705.07761; Lin et al. 2018 (PacGAN), arXiv 1712.04086. The
+    distance is Euclidean.
 
     Args:
         points: `(N, 2)`.

@@ -127,7 +127,8 @@ def _checksum(mean: np.ndarray, covariance: np.ndarray) -> str:
 def _read(path: Path, num: int, num_features: int) -> tuple[Tensor, Tensor] | None:
     """Returns mean and covariance from a cache file, or `None` where it is absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             mean, covariance = file["mean"], file["covariance"]
             intact = int(file["num"]) == num and str(file["checksum"]) == _checksum(mean, covariance)
     except FileNotFoundError:

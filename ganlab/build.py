@@ -167,10 +167,11 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     trackers = Trackers({name: build(f"logger.{name}", node) for name, node in config["logger"].items()})
     recorder = Recorder(run, trackers, config, config["log"]["every_g_steps"])
     settings = config["checkpoint"]
+    train_data = data.data("train")
+    train_images = train_data.images
     checkpointing = Checkpointing(
-        run, config, plan.state, settings["every_g_steps"], settings["keep_every_g_steps"]
+        run, config, train_data.sha256, plan.state, settings["every_g_steps"], settings["keep_every_g_steps"]
     )
-    train_images = data.data("train").images
     reals = train_images[: samples["num"] * 16] if tuple(train_images.shape[1:]) == (2, 1, 1) else None
     progress = Progress(config["budget"], recorder, config["n_critic"], config["data"]["batch_size"])
     callbacks: list[pl.Callback] = [

@@ -23,7 +23,7 @@ class GeneratorEMA(nn.Module):
     Args:
         generator: network to average; copied, then frozen and kept in evaluation mode.
         half_life_images: images after which a set of weights counts half, > 0.
-        warmup: share of the images seen that bounds the half-life, > 0; `None` for no warm-up.
+        warmup: share of `images_seen` that bounds the half-life, > 0; `None` for no warm-up.
         buffers: what happens to floating-point buffers (batch-norm statistics): `copy` takes the trained
             network's, `average` averages them as parameters. Integer buffers are always copied.
 
@@ -70,8 +70,8 @@ class GeneratorEMA(nn.Module):
 
         Args:
             generator: the trained network, of the same structure.
-            num_images: real images of this generator step, over all ranks.
-            images_seen: real images since the start of training, over all ranks; only warm-up uses it.
+            num_images: batch size of this generator step, over all ranks.
+            images_seen: sum of `num_images` since the start of training; only warm-up uses it.
         """
         averaged: list[Tensor] = list(self.generator.parameters())
         trained: list[Tensor] = list(generator.parameters())

@@ -51,6 +51,20 @@ def make_plan(config: Config) -> Plan:
     return Plan(run, state, finished=done)
 
 
+def check_same_data(plan: Plan, sha256: str) -> None:
+    """Refuses to continue a run on other images than it was trained on: the same path may hold new files.
+
+    Raises:
+        ConfigurationError: if the checkpoint names another checksum.
+    """
+    trained_on = plan.state["data_sha256"] if plan.state else sha256
+    if trained_on != sha256:
+        raise ConfigurationError(
+            f"{plan.run.path} was trained on other images (sha256 {trained_on[:8]}, now {sha256[:8]}); "
+            "restore them, or choose resume=never"
+        )
+
+
 def budget_reached(budget: Mapping[str, Any], counters: Mapping[str, Any]) -> bool:
     """Says whether one of the budget's limits is reached; a limit of `None` never is."""
     spent = {

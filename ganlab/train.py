@@ -22,7 +22,7 @@ def train(config: Config) -> "RunFolder":
         GanlabError: for faults that a user can mend.
     """
     from ganlab import build  # here: a misspelt key must not wait for torch
-    from ganlab.resume import make_plan
+    from ganlab.resume import check_same_data, make_plan
 
     plan = make_plan(config)
     if plan.finished:
@@ -36,6 +36,7 @@ def train(config: Config) -> "RunFolder":
         data.start_iteration = plan.state["counters"]["g_step"]
     trainer = build.build_trainer(config)
     data.check(trainer.world_size)  # missing or unfit data end the command before a run folder is made
+    check_same_data(plan, data.data("train").sha256)
     trainer.callbacks = build.build_callbacks(config, plan, data)
     if trainer.is_global_zero:
         describe(config, plan.run, module, plan.state)

@@ -47,6 +47,7 @@ def test_two_processes_equal_one_with_the_double_batch(tmp_path: Path, penalty: 
             torch.testing.assert_close(two[network][name], value, rtol=0, atol=1e-6, msg=f"{network}.{name}")
 
 
+@pytest.mark.slow
 def test_interrupted_pair_resumes_exactly(tmp_path: Path) -> None:
     """R4 on two ranks with batch norm: 4 iterations equal 2 and 2, running statistics included."""
     recipe = ("model=dcgan", "data.image_size=16", "data.batch_size=4")

@@ -127,6 +127,22 @@ def test_other_mathematics_is_refused_by_name(tmp_path: Path, change: str) -> No
     assert f"{key} (was " in str(caught.value)
 
 
+def test_other_images_at_the_same_path_are_refused(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    recipe = (*EVERYTHING, "data=image_folder", f"data.root={tmp_path / 'images'}", "data.channels=1")
+    (tmp_path / "images").mkdir()
+    for turn in range(2):
+        for place in range(8):
+            pixels = np.full((16, 16), turn * 100 + place, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / f"{place}.png")
+        if turn == 0:
+            run(tmp_path / "run", 1, *recipe)
+    with pytest.raises(ConfigurationError, match="was trained on other images"):
+        run(tmp_path / "run", 2, *recipe)
+
+
 def test_force_continues_all_the_same(tmp_path: Path) -> None:
     run(tmp_path / "run", 1, *EVERYTHING)
     state = run(tmp_path / "run", 2, *EVERYTHING, "penalty.weight=3.0", "resume=force")

@@ -23,6 +23,7 @@ class Checkpointing(pl.Callback):
     Args:
         run: the run folder.
         config: of the run; goes into the checkpoint as YAML text.
+        data_sha256: of the training images; a run is not continued on others.
         state: the checkpoint to continue from, or `None`.
         every_g_steps: `None` for only at the end.
         keep_every_g_steps: also keep a numbered copy; `None` for none.
@@ -32,12 +33,14 @@ class Checkpointing(pl.Callback):
         self,
         run: RunFolder,
         config: Config,
+        data_sha256: str,
         state: dict[str, Any] | None,
         every_g_steps: int | None,
         keep_every_g_steps: int | None,
     ) -> None:
         self._run = run
         self._config = config
+        self._data_sha256 = data_sha256
         self._state = state
         self._every = every_g_steps
         self._keep_every = keep_every_g_steps
@@ -81,6 +84,7 @@ class Checkpointing(pl.Callback):
                     "ganlab": __version__,
                     "config": yaml.safe_dump(self._config, sort_keys=False),
                     "identity": identity(self._config),
+                    "data_sha256": self._data_sha256,
                 },
             )
         if name == "last.ckpt":

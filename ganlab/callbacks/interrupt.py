@@ -59,12 +59,12 @@ class Interrupt(pl.Callback):
             self._checkpointing.save(trainer, pl_module)
             raise Interrupted(received, pl_module.counters.g_step)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Gives the signals back."""
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gives the signals back to Lightning, which then gives them back to whoever had them before it."""
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Gives the signals back."""
+        """Gives the signals back, as at the end."""
         self._restore()
 
     def _receive(self, signal_number: int, frame: FrameType | None) -> None:

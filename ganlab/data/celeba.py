@@ -33,6 +33,7 @@ class CelebA(ImageSource):
         self._root = Path(root).expanduser()
 
     def load(self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path) -> LoadedImages:
+        """See `ImageSource.load`; the decoded faces are kept in `cache_dir`, and there are no labels."""
         folder = self._root / "celeba"
         names = _names(_ensure(folder, _PARTITION), split)
         if (folder / _IMAGES).is_dir():

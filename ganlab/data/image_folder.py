@@ -28,6 +28,7 @@ class ImageFolder(ImageSource):
         self._paths = {"train": path, "test": test_path}
 
     def load(self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path) -> LoadedImages:
+        """See `ImageSource.load`; the decoded images are kept in `cache_dir` until a file changes."""
         folder = split_path(self._paths, split)
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}: set data.root to a folder of images")

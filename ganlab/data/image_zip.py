@@ -33,6 +33,7 @@ class ImageZip(ImageSource):
         self._paths = {"train": path, "test": test_path}
 
     def load(self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path) -> LoadedImages:
+        """See `ImageSource.load`; the decoded images are kept in `cache_dir` until the archive changes."""
         path = split_path(self._paths, split)
         if not path.is_file():
             raise DataError(f"there is no file {path}: set data.root to a zip archive of images")

@@ -34,6 +34,7 @@ class STL10(ImageSource):
         self._train_split = train_split
 
     def load(self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path) -> LoadedImages:
+        """See `ImageSource.load`; the resized images are kept in `cache_dir`."""
         from PIL import Image
         from torchvision.datasets import STL10 as Reference
 

@@ -1,0 +1,118 @@
+"""Spectral normalisation and residual blocks against plain formulas."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import avg_pool2d, interpolate, relu
+
+from ganlab.errors import ConfigurationError
+from ganlab.models.blocks import (
+    DownBlock,
+    SpectralNorm,
+    UpBlock,
+    apply_spectral_norm,
+    as_height_width,
+    xavier_,
+)
+
+
+def test_spectral_norm_is_the_largest_singular_value() -> None:
+    """Catches u and v swapped, a Frobenius norm, a wrong reshape of convolution weights."""
+    torch.manual_seed(0)
+    weight = torch.randn(5, 3, 2, 2)
+    norm = SpectralNorm(weight, num_initial_iterations=200)
+    expected = weight / torch.linalg.matrix_norm(weight.flatten(1), ord=2)
+    torch.testing.assert_close(norm(weight), expected)
+
+
+def test_spectral_norm_differentiates_as_torch() -> None:
+    """Catches the norm taken as a constant: with u and v fixed, the derivative of u^T W v is part of it."""
+    torch.manual_seed(0)
+    ours = nn.Linear(4, 3)
+    theirs = nn.Linear(4, 3)
+    theirs.load_state_dict(ours.state_dict())
+    apply_spectral_norm(ours)
+    nn.utils.parametrizations.spectral_norm(theirs)
+    for linear in (ours, theirs):
+        for _ in range(50):
+            linear.weight  # noqa: B018 - each access is a power iteration
+        (linear.weight**3).sum().backward()
+    gradients = [linear.parametrizations.weight.original.grad for linear in (ours, theirs)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_spectral_norm_iterates_in_training_only() -> None:
+    """Catches a power iteration at evaluation, which would make scores depend on the number of batches."""
+    torch.manual_seed(0)
+    weight = torch.randn(6, 6)
+    norm = SpectralNorm(weight, num_initial_iterations=1)
+    before = norm.u.clone()
+    norm.eval()(weight)
+    assert torch.equal(norm.u, before)
+    norm.train()(weight)
+    assert not torch.equal(norm.u, before)
+
+
+def test_spectral_norm_in_float32_under_autocast() -> None:
+    """Catches a norm estimated in bfloat16."""
+    torch.manual_seed(0)
+    weight = torch.randn(64, 64)
+    norm = SpectralNorm(weight).eval()
+    expected = norm(weight)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(norm(weight), expected)
+
+
+def test_two_forward_passes_before_backward() -> None:
+    """Catches singular vectors changed in place under the first pass's graph."""
+    layer = nn.Linear(3, 2)
+    apply_spectral_norm(layer)
+    (layer(torch.randn(2, 3)).sum() - layer(torch.randn(2, 3)).sum()).backward()
+    assert layer.parametrizations.weight.original.grad is not None
+
+
+def test_up_block() -> None:
+    """Catches a lost ReLU or norm; here the shortcut's convolution comes after upsampling, as published."""
+    torch.manual_seed(0)
+    block = UpBlock(3, 2)
+    nn.init.normal_(block.shortcut.bias)
+    maps = torch.randn(4, 3, 2, 3)
+    doubled = interpolate(relu(block.norm1(maps)), scale_factor=2)
+    expected = block.conv2(relu(block.norm2(block.conv1(doubled))))
+    expected = expected + block.shortcut(interpolate(maps, scale_factor=2))
+    torch.testing.assert_close(block(maps), expected)
+
+
+@pytest.mark.parametrize(("out_channels", "first"), [(3, False), (5, False), (5, True)])
+def test_down_block(out_channels: int, first: bool) -> None:
+    """Catches a ReLU in front of images, and the shortcut fed with activated maps."""
+    torch.manual_seed(0)
+    block = DownBlock(3, out_channels, downsample=True, first=first)
+    nn.init.normal_(block.shortcut.bias)
+    maps = torch.randn(2, 3, 4, 6)
+    residual = block.conv2(relu(block.conv1(maps if first else relu(maps))))
+    expected = avg_pool2d(residual, 2) + avg_pool2d(block.shortcut(maps), 2)
+    torch.testing.assert_close(block(maps), expected)
+
+
+def test_down_block_without_change_of_shape_has_no_shortcut_weights() -> None:
+    assert isinstance(DownBlock(3, 3, downsample=False).shortcut, nn.Identity)
+    assert isinstance(DownBlock(3, 4, downsample=False).shortcut, nn.Conv2d)
+
+
+def test_initial_weights() -> None:
+    """Catches a lost gain: the bound is gain * sqrt(6 / (fan_in + fan_out))."""
+    layer = xavier_(nn.Conv2d(8, 8, 3), gain=2.0)
+    bound = 2 * (6 / (2 * 8 * 9)) ** 0.5
+    assert 0.95 * bound < layer.weight.abs().max().item() <= bound
+    assert layer.bias is not None
+    assert not layer.bias.any()
+
+
+def test_image_sizes() -> None:
+    """Catches height and width swapped."""
+    assert as_height_width(5) == (5, 5)
+    assert as_height_width([3, 4]) == (3, 4)
+    for wrong in (0, [1], [1, 2, 3], [2, -1]):
+        with pytest.raises(ConfigurationError, match=r"data\.image_size"):
+            as_height_width(wrong)

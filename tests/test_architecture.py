@@ -1,0 +1,345 @@
+"""The rules of the house that can be read off the syntax tree.
+
+Each rule is a function from a module's source to its faults, so that the last test can feed it one.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "ganlab"
+
+ROWS = (
+    ("__init__", "errors", "files", "noise", "interfaces", "images", "schedules", "ema"),
+    ("losses", "penalties", "models", "augment", "metrics", "sampling", "drawing", "paths"),
+    ("module", "data", "scoring", "config"),
+    ("tracking",),
+    ("checkpoint",),
+    ("resume",),
+    ("callbacks", "cli"),
+    ("build",),
+    ("train", "evaluate", "sample", "compare", "dashboard"),
+    ("__main__",),
+)
+"""The modules and sub-packages of ganlab. A room imports from itself and from the rows above
+it; in the first row also from its neighbours."""
+
+ROOMS = {room: number for number, row in enumerate(ROWS) for room in row}
+
+MATHEMATICS = {
+    "interfaces",
+    "images",
+    "noise",
+    "schedules",
+    "ema",
+    "losses",
+    "penalties",
+    "models",
+    "augment",
+}
+"""Rooms that import torch and numpy only, so that they outlive the frameworks."""
+
+TORCH_FREE = {"__init__", "__main__", "errors", "files", "paths", "config", "cli"}
+"""Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""
+
+CONFIGURED = {"build", "paths", "train", "evaluate", "sample", "config", "cli"}
+ONLY_IN = {
+    "pytorch_lightning": {"module", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"},
+    "lightning": set(),  # the same library by another name, whose classes are not those of pytorch_lightning
+    "hydra": CONFIGURED,
+    "omegaconf": CONFIGURED,
+    "wandb": {"tracking"},
+}
+"""Where a library may be imported."""
+
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_ARGUMENTS, MAX_UNDOCUMENTED_LINES = 350, 60, 12, 12
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Import:
+    name: str
+    line: int
+    deferred: bool
+    """Whether it stands inside a function."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of a module, and its dotted name."""
+
+    module: str
+    text: str
+
+    @property
+    def room(self) -> str:
+        return room_of(self.module)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(ast.parse(self.text)))
+
+    @cached_property
+    def imports(self) -> list[Import]:
+        """Lists what is imported, `from ganlab import ema` as `ganlab.ema`."""
+        functions = [node for node in self.nodes if isinstance(node, Function)]
+        deferred = {id(inner) for function in functions for inner in ast.walk(function)}
+        found = []
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                origin = "." * node.level + (node.module or "")
+                names = [f"ganlab.{alias.name}" for alias in node.names] if origin == "ganlab" else [origin]
+            else:
+                continue
+            found += [Import(name, node.lineno, id(node) in deferred) for name in names]
+        return found
+
+
+Rule = Callable[[Source], Iterator[str]]
+
+
+def room_of(module: str) -> str:
+    """Returns the second part of a dotted name; `__init__` for ganlab itself and its dunder names."""
+    second = [*module.split("."), "__init__"][1]
+    return "__init__" if second.startswith("__") and second != "__main__" else second
+
+
+def keeps_the_direction(source: Source) -> Iterator[str]:
+    """Imports within ganlab are absolute and lead to earlier rows."""
+    if source.room not in ROOMS:
+        yield f"1: the room {source.room} has no row in ROOMS"
+        return
+    for imported in source.imports:
+        if imported.name.startswith("."):
+            yield f"{imported.line}: relative import"
+        elif imported.name.split(".")[0] == "ganlab":
+            target, row = room_of(imported.name), ROOMS[source.room]
+            if target != source.room and not (ROOMS.get(target, 99) < row or ROOMS.get(target) == row == 0):
+                yield f"{imported.line}: {source.room} must not import {target}"
+
+
+def mathematics_needs_no_framework(source: Source) -> Iterator[str]:
+    """Losses, penalties, models and their like import torch and numpy only."""
+    allowed = {"torch", "numpy", "ganlab", *sys.stdlib_module_names}
+    for imported in source.imports:
+        if source.room in MATHEMATICS and imported.name.split(".")[0] not in allowed:
+            yield f"{imported.line}: {source.room} must not import {imported.name}"
+
+
+def torch_free_rooms_stay_so(source: Source) -> Iterator[str]:
+    """What checks a command line before anything else imports neither torch nor a room that does."""
+    for imported in source.imports:
+        library = imported.name.split(".")[0]
+        heavy = library.startswith(("torch", "pytorch_lightning", "sklearn"))
+        if library == "ganlab":
+            heavy = room_of(imported.name) not in TORCH_FREE
+        if source.room in TORCH_FREE and heavy:
+            yield f"{imported.line}: {source.room} must not import {imported.name}"
+
+
+def libraries_stay_in_their_rooms(source: Source) -> Iterator[str]:
+    """Lightning, Hydra and W&B are known to few; W&B is imported only when it is used."""
+    for imported in source.imports:
+        library = imported.name.split(".")[0]
+        if source.room not in ONLY_IN.get(library, {source.room}):
+            yield f"{imported.line}: {source.room} must not import {imported.name}"
+        elif library == "wandb" and not imported.deferred:
+            yield f"{imported.line}: wandb is imported outside a function"
+
+
+def gradients_go_through_lightning(source: Source) -> Iterator[str]:
+    """`backward()` without `manual_` skips the loss scaler and, under DDP, the exchange of gradients."""
+    for node in source.nodes:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "backward"
+        ):
+            yield f"{node.lineno}: backward() outside manual_backward()"
+
+
+def files_run_no_code(source: Source) -> Iterator[str]:
+    """`torch.load` is called by that name, with `weights_only=True`."""
+    for node in source.nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == "torch":
+            if any(alias.name == "load" for alias in node.names):
+                yield f"{node.lineno}: load without its module's name"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if keywords.get("weights_only") != "True":
+                yield f"{node.lineno}: torch.load without weights_only=True"
+
+
+def faults_are_not_swallowed(source: Source) -> Iterator[str]:
+    """Each exception that is caught is named; whoever catches all of them raises or reports it."""
+    for node in source.nodes:
+        if isinstance(node, ast.ExceptHandler):
+            if node.type is None:
+                yield f"{node.lineno}: bare except"
+            elif _is_broad(node.type) and not _reports(node):
+                yield f"{node.lineno}: {ast.unparse(node.type)} is neither raised nor reported"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+            yield from (
+                f"{node.lineno}: everything is suppressed" for argument in node.args if _is_broad(argument)
+            )
+
+
+def _is_broad(caught: ast.expr) -> bool:
+    return re.search(r"\b(Base)?Exception\b", ast.unparse(caught)) is not None
+
+
+def _reports(handler: ast.ExceptHandler) -> bool:
+    """Whether what was caught is raised, printed or at least looked at."""
+    inner = [node for statement in handler.body for node in ast.walk(statement)]
+    return any(
+        isinstance(node, ast.Raise)
+        or (isinstance(node, ast.Name) and node.id == handler.name)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) == "traceback.print_exc")
+        for node in inner
+    )
+
+
+def things_stay_small(source: Source) -> Iterator[str]:
+    """Files, functions and argument lists keep to the house's limits."""
+    if (lines := len(source.text.splitlines())) > MAX_FILE_LINES:
+        yield f"1: {lines} lines: one room or several?"
+    for node in source.nodes:
+        if isinstance(node, Function):
+            if (lines := _num_lines(node)) > MAX_FUNCTION_LINES:
+                yield f"{node.lineno}: {node.name} has {lines} lines"
+            num = len(node.args.posonlyargs + node.args.args + node.args.kwonlyargs)
+            if num > MAX_ARGUMENTS:
+                yield f"{node.lineno}: {node.name} has {num} arguments"
+
+
+def public_things_are_documented(source: Source) -> Iterator[str]:
+    """Public functions and classes that are not short have a docstring."""
+    for node in source.nodes:
+        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            long = _num_lines(node) > MAX_UNDOCUMENTED_LINES
+            if long and not ast.get_docstring(node):
+                yield f"{node.lineno}: {node.name} has no docstring"
+
+
+def _num_lines(node: Function | ast.ClassDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def names_say_what_is_inside(source: Source) -> Iterator[str]:
+    """No module of ganlab is named for being useful."""
+    ours = [imported.name for imported in source.imports if imported.name.startswith("ganlab.")]
+    for name in (source.module, *ours):
+        if vague := {"utils", "util", "misc", "helpers", "common"} & set(name.split(".")):
+            yield f"1: {', '.join(vague)} says nothing"
+
+
+def nothing_is_left_open(source: Source) -> Iterator[str]:
+    """What is to be done stands in an issue."""
+    for number, line in enumerate(source.text.splitlines(), 1):
+        if re.search(r"\b(TODO|FIXME|XXX)\b", line):
+            yield f"{number}: left open"
+
+
+def _sources() -> list[Source]:
+    files = sorted(PACKAGE.rglob("*.py"))
+    return [
+        Source(
+            ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts), path.read_text(encoding="utf-8")
+        )
+        for path in files
+    ]
+
+
+SOURCES = _sources()
+
+LONG = "    x = 0\n" * MAX_UNDOCUMENTED_LINES
+SWALLOWED = "try: f()\nexcept (ValueError, Exception) as error: g"
+
+# rule: (module, a text with a fault, its nearest neighbour without one)
+CASES: dict[Rule, list[tuple[str, str, str]]] = {
+    keeps_the_direction: [
+        ("losses.hinge", "from ganlab.models import dcgan", "from ganlab.interfaces import Penalty"),
+        ("metrics.modes", "from ganlab import data", "from ganlab import images, __version__"),
+        ("models.dcgan", "from .blocks import x", "from ganlab.models.blocks import x"),
+        ("module", "def f():\n    import ganlab.train", "import ganlab.ema"),
+        ("callbacks.budget", "import ganlab.build", "import ganlab.tracking.run_folder"),
+        ("noise", "import ganlab.losses.hinge", "import ganlab.errors"),
+    ],
+    mathematics_needs_no_framework: [
+        ("losses.hinge", "import torchvision.ops", "import torch.nn.functional, math"),
+        ("ema", "from torchmetrics import Metric", "from torch import nn"),
+    ],
+    torch_free_rooms_stay_so: [
+        ("config", "from torch import nn", "import json"),
+        ("config", "from ganlab.images import to_float", "from ganlab.errors import DataError"),
+    ],
+    libraries_stay_in_their_rooms: [
+        ("metrics.modes", "import pytorch_lightning as pl", "import torchmetrics"),
+        ("callbacks.budget", "from omegaconf import OmegaConf", "import yaml"),
+        ("train", "from lightning import Trainer", "from pytorch_lightning import Trainer"),
+        ("callbacks.log", "def f():\n    import wandb", "def f():\n    import time"),
+        ("tracking.wandb", "import wandb", "def f():\n    import wandb"),
+    ],
+    gradients_go_through_lightning: [
+        ("module", "loss.backward()", "self.manual_backward(loss)"),
+        ("module", "torch.autograd.backward(x)", "torch.autograd.grad(x, y)"),
+    ],
+    files_run_no_code: [
+        ("build", "torch.load(p)", "torch.load(p, weights_only=True)"),
+        ("build", "torch.load(p, weights_only=False)", "np.load(p, allow_pickle=False)"),
+        ("build", "from torch import load", "from torch import save"),
+    ],
+    faults_are_not_swallowed: [
+        ("train", "try: f()\nexcept: g()", "try: f()\nexcept OSError: g()"),
+        ("train", "try: f()\nexcept Exception: g()", "try: f()\nexcept Exception: raise"),
+        ("train", SWALLOWED, SWALLOWED + "(error)"),
+        ("train", "with contextlib.suppress(Exception): f()", "with suppress(KeyError): f()"),
+    ],
+    things_stay_small: [
+        ("build", "x = 0\n" * 351, "x = 0\n" * 350),
+        ("build", "def _f():\n" + "    x = 0\n" * 60, "def _f():\n" + "    x = 0\n" * 59),
+        ("build", "def f(a,b,c,d,e,f,/,g,h,i,j,*,k,l,m): ...", "def f(a,b,c,d,e,f,/,g,h,i,j,*,k,l): ..."),
+    ],
+    public_things_are_documented: [
+        ("build", f"def f():\n{LONG}", f"def _f():\n{LONG}"),
+        ("build", f"class A:\n{LONG}", f"class A:\n    '''Says why.'''\n{LONG}"),
+    ],
+    names_say_what_is_inside: [
+        ("build", "from ganlab.models.utils import x", "from ganlab.models.blocks import x"),
+        ("build", "from ganlab import misc", "import torch.utils"),
+    ],
+    nothing_is_left_open: [("build", "x = 0  # TODO later", "x = 0  # toDo")],
+}
+
+
+def test_the_package_is_found() -> None:
+    """Catches a moved package, over which every rule would hold."""
+    assert {"ganlab.interfaces", "ganlab.losses.__init__"} <= {source.module for source in SOURCES}
+
+
+@pytest.mark.parametrize("rule", CASES, ids=lambda rule: rule.__name__)
+def test_rule_holds(rule: Rule) -> None:
+    faults = [f"{source.module}:{fault}" for source in SOURCES for fault in rule(source)]
+    assert not faults, "\n".join([rule.__doc__ or "", *faults])
+
+
+@pytest.mark.parametrize("rule", CASES, ids=lambda rule: rule.__name__)
+def test_rule_sees_its_faults(rule: Rule) -> None:
+    """Catches a rule that sees nothing, and one that sees too much."""
+    for module, broken, sound in CASES[rule]:
+        assert list(rule(Source(f"ganlab.{module}", broken))), broken
+        assert not list(rule(Source(f"ganlab.{module}", sound))), sound
+
+
+def test_vague_file_is_seen() -> None:
+    """Catches a rule that looks at imports alone."""
+    assert list(names_say_what_is_inside(Source("ganlab.models.utils", "x = 0")))

@@ -13,7 +13,6 @@ import torch
 import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 from pytorch_lightning.plugins.environments import SLURMEnvironment
@@ -143,7 +142,9 @@ def parse_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"device={name}: not at hand ({str(error).splitlines()[0]}); use cpu") from error
+        raise ConfigurationError(
+            f"device={name}: not at hand ({str(error).splitlines()[0]}); use cpu"
+        ) from error
     return device
 
 
@@ -191,7 +192,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     return [*callbacks, Interrupt(checkpointing, config["log"]["every_g_steps"])]
 
 
-def build_trainer(config: Config) -> pl.Trainer:
+def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Makes a Lightning trainer for one endless epoch: budget, checkpoints and logs are counted by ganlab."""
     options = config["trainer"]
     strategy: Any = "auto"
@@ -202,7 +203,9 @@ def build_trainer(config: Config) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements, no list of devices
     warnings.filterwarnings("ignore", "GPU available but not used")
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the averaged generator: always
-    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)")  # Lightning's own, with new torch
+    warnings.filterwarnings(
+        "ignore", r".*isinstance\(treespec, LeafSpec\)"
+    )  # Lightning's own, with new torch
     try:
         trainer = pl.Trainer(
             accelerator=options["accelerator"],
@@ -213,6 +216,7 @@ def build_trainer(config: Config) -> pl.Trainer:
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             max_epochs=-1,
             logger=False,
+            callbacks=callbacks,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -222,7 +226,9 @@ def build_trainer(config: Config) -> pl.Trainer:
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"trainer: {' '.join(str(error).split())}") from error
     if options["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
-        raise ConfigurationError("trainer.precision=16-mixed needs a GPU, and none is at hand; use bf16-mixed or 32-true")
+        raise ConfigurationError(
+            "trainer.precision=16-mixed needs a GPU, and none is at hand; use bf16-mixed or 32-true"
+        )
     return trainer
 
 
@@ -252,7 +258,9 @@ def from_run(
     if which == "ema" and state["ema"] is not None:
         # GeneratorEMA keeps the average in its attribute `generator`.
         prefix = "generator."
-        weights = {key.removeprefix(prefix): value for key, value in state["ema"].items() if key.startswith(prefix)}
+        weights = {
+            key.removeprefix(prefix): value for key, value in state["ema"].items() if key.startswith(prefix)
+        }
     else:
         weights = state["generator"]
     generator.load_state_dict(weights)

@@ -37,7 +37,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: there is no such checkpoint") from error
     except Exception as error:  # a damaged zip or pickle fails in many ways
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"{path}: cannot be read ({reason}); delete it, or use an older checkpoint") from error
+        raise DataError(
+            f"{path}: cannot be read ({reason}); delete it, or use an older checkpoint"
+        ) from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise DataError(f"{path}: is not a ganlab checkpoint of format {FORMAT}")
     return payload

@@ -114,7 +114,9 @@ def parse_options(options: type[Options], arguments: Sequence[str], usage: str) 
     for argument in arguments:
         key = argument.split("=", 1)[0]
         if "=" not in argument or key not in known:
-            raise ConfigurationError(f"{argument}: no such option{_nearest(key, known)}; options: {', '.join(known)}")
+            raise ConfigurationError(
+                f"{argument}: no such option{_nearest(key, known)}; options: {', '.join(known)}"
+            )
     try:
         merged = OmegaConf.merge(OmegaConf.structured(options), OmegaConf.from_dotlist(list(arguments)))
         return cast(Options, OmegaConf.to_object(merged))
@@ -157,7 +159,9 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
 def _known_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
     """Lists groups and dotted keys that exist once the chosen options (`group=option`) are composed."""
     groups = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
-    chosen = [argument for argument in arguments if argument.split("=", 1)[0] in groups and "," not in argument]
+    chosen = [
+        argument for argument in arguments if argument.split("=", 1)[0] in groups and "," not in argument
+    ]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for overrides in (chosen, []):
             try:
@@ -172,7 +176,9 @@ def _known_keys(config_name: str, arguments: Sequence[str]) -> list[str]:
 def _nearest(given: str, known: Sequence[str]) -> str:
     """Proposes the known words nearest to `given`, or, for a dotted key, those that end alike."""
     near = difflib.get_close_matches(given, known, n=3, cutoff=0.6)
-    near += [word for word in known if word.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and word not in near]
+    near += [
+        word for word in known if word.rsplit(".", 1)[-1] == given.rsplit(".", 1)[-1] and word not in near
+    ]
     return f"; did you mean {' or '.join(near[:3])}?" if near else ""
 
 

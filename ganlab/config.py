@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -167,7 +167,7 @@ def validate(composed: DictConfig) -> Config:
         ConfigurationError: if a value is missing, has the wrong type, or lies outside its range.
     """
     try:
-        config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        config = cast(Config, OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
         TrainConfig.model_validate(config)
     except ValidationError as error:
         raise ConfigurationError(_describe(error)) from error
@@ -175,7 +175,6 @@ def validate(composed: DictConfig) -> Config:
         key = error.full_key or "configuration"
         fault = "is missing" if isinstance(error, MissingMandatoryValue) else _first_line(error)
         raise ConfigurationError(f"{key}: {fault}; give it as {key}=VALUE") from error
-    assert isinstance(config, dict)
     _check_limits(config)
     config["run_name"] = config["run_name"] or default_run_name(config)
     config["run_dir"] = config["run_dir"] or f"runs/{config['run_name']}"

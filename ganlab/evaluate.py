@@ -106,7 +106,9 @@ def _with_options(config: Config, options: EvaluateOptions) -> Config:
             raise ConfigurationError(f"{name}={changed[name]}: choose {' or '.join(allowed)}")
     config = {**config, "evaluate": {**config["evaluate"], **changed}}
     if options.metrics is not None:
-        nodes = OmegaConf.create({"data": config["data"], "metrics": compose_group("metrics", options.metrics)})
+        nodes = OmegaConf.create(
+            {"data": config["data"], "metrics": compose_group("metrics", options.metrics)}
+        )
         resolved: Any = OmegaConf.to_container(nodes, resolve=True)
         config["metrics"] = resolved["metrics"]
     if not config["metrics"]:
@@ -126,7 +128,9 @@ def _print_table(scores: "list[Score]", options: EvaluateOptions, g_step: int) -
         print(f"  {score.metric:<32} {score.value:.6g}")
     protocol = scores[0].protocol
     reference = protocol["reference"]
-    against = f"{reference['num']:,} {reference['split']} images of {reference['name']}" if reference else "nothing"
+    against = (
+        f"{reference['num']:,} {reference['split']} images of {reference['name']}" if reference else "nothing"
+    )
     print(
         f"  {protocol['num_samples']:,} samples ({protocol['generator']}, batch norm {protocol['batch_norm']}) "
         f"against {against}, extractor {protocol['extractor']} ({protocol['weights_sha256'][:8] or 'no weights'})"

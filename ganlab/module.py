@@ -110,7 +110,7 @@ class GANModule(pl.LightningModule):
     @property
     def sampling_generator(self) -> Generator:
         """The generator that samples and scores are made with: the average where there is one."""
-        return self.ema.generator if self.ema is not None else self.generator
+        return cast(Generator, self.ema.generator) if self.ema is not None else self.generator
 
     def configure_optimizers(self) -> Sequence[Optimizer]:
         """Makes both optimisers; `initial_lr` keeps the rate that the schedule multiplies."""
@@ -271,7 +271,10 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 def _average_buffers(networks: Iterable[nn.Module], world_size: int) -> None:
     """Averages running statistics over the ranks in one message: manual optimisation skips DDP's own broadcast."""
     buffers = [
-        buffer for network in networks for buffer in network.buffers() if buffer.is_floating_point() and buffer.numel()
+        buffer
+        for network in networks
+        for buffer in network.buffers()
+        if buffer.is_floating_point() and buffer.numel()
     ]
     if not buffers:
         return

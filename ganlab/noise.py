@@ -1,4 +1,4 @@
-"""Random numbers of training that are a pure function of (seed, g_step, purpose) and of the sample's place in the batch.
+"""Random numbers of training: a pure function of (seed, g_step, purpose) and of the sample's place in the batch.
 
 Nothing of a random number generator has to be saved: a run resumed at iteration `b` draws what the uninterrupted
 run would have drawn. Every rank draws the numbers of the whole batch and keeps its own rows, so that two ranks see

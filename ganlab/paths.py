@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def conf_dir() -> Path:
-    """Returns the folder of the shipped configuration: inside an installed wheel, else at the top of the source tree."""
+    """Returns the folder of the shipped configuration: inside an installed wheel, else atop the source tree."""
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"

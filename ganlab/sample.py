@@ -55,7 +55,9 @@ def sample(options: SampleOptions) -> None:
         DataError: if the run or its checkpoint cannot be read.
     """
     if options.num < 1 or options.batch_size < 1:
-        raise ConfigurationError(f"num={options.num} batch_size={options.batch_size}: both must be at least 1")
+        raise ConfigurationError(
+            f"num={options.num} batch_size={options.batch_size}: both must be at least 1"
+        )
     if options.generator not in ("ema", "raw"):
         raise ConfigurationError(f"generator={options.generator}: choose ema or raw")
 
@@ -75,7 +77,9 @@ def sample(options: SampleOptions) -> None:
         generator, "sample", options.seed, options.num, truncation=options.truncation, label=options.label
     )
     starts = trange(0, options.num, options.batch_size, desc="sampling", unit="batch", leave=False)
-    images = torch.cat([sampler(first, min(first + options.batch_size, options.num)).cpu() for first in starts])
+    images = torch.cat(
+        [sampler(first, min(first + options.batch_size, options.num)).cpu() for first in starts]
+    )
     out = Path(options.out)
     if out.suffix == ".npz":
         import numpy as np
@@ -100,8 +104,14 @@ def _write_pictures(out: Path, images: "torch.Tensor", sampler: "Sampler") -> No
     num_rows, num_steps = min(8, len(images) // 2), 8
     if num_rows:
         paths = interpolate(sampler.latents[: 2 * num_rows], num_steps)
-        labels = sampler.labels[0 : 2 * num_rows : 2].repeat_interleave(num_steps) if sampler.labels is not None else None
-        save_picture(draw(sampler.generate(paths, labels).cpu(), num_columns=num_steps), out / "interpolation.png")
+        labels = (
+            sampler.labels[0 : 2 * num_rows : 2].repeat_interleave(num_steps)
+            if sampler.labels is not None
+            else None
+        )
+        save_picture(
+            draw(sampler.generate(paths, labels).cpu(), num_columns=num_steps), out / "interpolation.png"
+        )
 
 
 def main() -> None:

@@ -34,10 +34,9 @@ def train(config: Config) -> "RunFolder":
     data = build.build_data(config)
     if plan.state is not None:
         data.start_iteration = plan.state["counters"]["g_step"]
-    trainer = build.build_trainer(config)
+    trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
     data.check(trainer.world_size)  # missing or unfit data end the command before a run folder is made
     check_same_data(plan, data.data("train").sha256)
-    trainer.callbacks = build.build_callbacks(config, plan, data)
     if trainer.is_global_zero:
         describe(config, plan.run, module, plan.state)
     try:

@@ -32,7 +32,11 @@ def ends(
         (["budget.gsteps=2"], 2, ["budget.gsteps: no such key", "budget.g_steps"]),
         (["modle=sngan"], 2, ["modle: no such key", "model"]),
         (["model=sngn"], 2, ["model=sngn: no such option", "did you mean sngan", "dcgan"]),
-        (["model=dcgan", "model.generator.chanels=2"], 2, ["model.generator.chanels", "model.generator.channels"]),
+        (
+            ["model=dcgan", "model.generator.chanels=2"],
+            2,
+            ["model.generator.chanels", "model.generator.channels"],
+        ),
         (["n_critic=many"], 2, ["n_critic: got 'many'", "integer"]),
         (["trainer=cpu", "trainer.precision=16-mixed"], 2, ["16-mixed needs a GPU", "bf16-mixed"]),
         (["+nonsense=1"], 2, ["nonsense: no such key"]),
@@ -57,7 +61,9 @@ def test_fault_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # Typed words come last, so that they win.
-    base = [word for word in TINY if not (word == "trainer=smoke" and any("trainer=" in a for a in arguments))]
+    base = [
+        word for word in TINY if not (word == "trainer=smoke" and any("trainer=" in a for a in arguments))
+    ]
     got, error = ends(monkeypatch, capsys, train, *base, *arguments)
     assert got == status, error
     lines = error.strip().splitlines()
@@ -140,7 +146,11 @@ def test_configuration_errors_come_without_torch(tmp_path: Path) -> None:
         "except SystemExit as ended: print(ended.code, 'torch' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "n_critic=many"], capture_output=True, text=True, cwd=tmp_path, check=True
+        [sys.executable, "-c", code, "n_critic=many"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
     )
     assert done.stdout.strip() == "2 False"
 

@@ -21,7 +21,9 @@ def test_headline_is_the_papers_sngan() -> None:
 
 
 def test_what_is_typed_wins_over_the_paper() -> None:
-    config = compose_config("model=sngan", "loss=wasserstein", "penalty=wgan_gp", "n_critic=2", "optimizer.lr=1e-3")
+    config = compose_config(
+        "model=sngan", "loss=wasserstein", "penalty=wgan_gp", "n_critic=2", "optimizer.lr=1e-3"
+    )
     assert config["loss"]["_target_"].endswith("Wasserstein")
     assert config["penalty"]["_target_"].endswith("WGANGP")
     assert config["n_critic"] == 2
@@ -41,7 +43,10 @@ def test_smoke_preset_wins_over_the_paper_and_experiment() -> None:
         ("n_critic=1.5", "n_critic: got 1.5, but it must be integer"),
         ("budget.g_steps=-1", "budget.g_steps: got -1, but it must be greater than 0"),
         ("data.image_size=big", "data.image_size: got 'big', but it must be integer or list"),
-        ("trainer.precision=fp8", "trainer.precision: got 'fp8', but it must be '32-true', 'bf16-mixed' or '16-mixed'"),
+        (
+            "trainer.precision=fp8",
+            "trainer.precision: got 'fp8', but it must be '32-true', 'bf16-mixed' or '16-mixed'",
+        ),
         ("resume=maybe", "resume: got 'maybe', but it must be 'auto', 'never', 'must' or 'force'"),
         ("run_name=../x", "run_name: got '../x'"),
         ("tags=a", "tags: got 'a', but it must be list"),
@@ -63,7 +68,14 @@ def test_half_precision_on_the_cpu_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["budget.g_steps=7", "evaluate.num_samples=9", "logger=none", "trainer.devices=2", "data.num_workers=2", "tags=[a]"],
+    [
+        "budget.g_steps=7",
+        "evaluate.num_samples=9",
+        "logger=none",
+        "trainer.devices=2",
+        "data.num_workers=2",
+        "tags=[a]",
+    ],
 )
 def test_name_ignores_what_is_not_mathematics(override: str) -> None:
     """Catches: a key missing from NOT_MATHEMATICS, which would make a longer budget another run."""
@@ -71,7 +83,8 @@ def test_name_ignores_what_is_not_mathematics(override: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["optimizer.lr=1e-3", "loss=hinge", "data.batch_size=3", "n_critic=2", "trainer.precision=bf16-mixed"]
+    "override",
+    ["optimizer.lr=1e-3", "loss=hinge", "data.batch_size=3", "n_critic=2", "trainer.precision=bf16-mixed"],
 )
 def test_name_follows_the_mathematics(override: str) -> None:
     """Catches: an identity that forgets a group, so that two different runs share a folder."""
@@ -80,7 +93,9 @@ def test_name_follows_the_mathematics(override: str) -> None:
 
 def test_two_folders_of_images_are_two_runs() -> None:
     """Catches: the path of one's own data left out of the identity with `data.root`."""
-    first, second = (compose_config("data=image_folder", f"data.root={root}", "metrics=none") for root in ("/a", "/b"))
+    first, second = (
+        compose_config("data=image_folder", f"data.root={root}", "metrics=none") for root in ("/a", "/b")
+    )
     assert first["run_name"] != second["run_name"]
 
 
@@ -91,7 +106,10 @@ def test_name_has_the_seed_outside_the_hash() -> None:
 
 
 def test_differences_name_keys_with_both_values() -> None:
-    assert differences({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b (was 2, now 3)", "c (was absent, now 4)"]
+    assert differences({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == [
+        "b (was 2, now 3)",
+        "c (was absent, now 4)",
+    ]
 
 
 def test_identity_is_plain_data() -> None:

@@ -13,9 +13,29 @@ from ganlab.cli import compose_config
 from ganlab.train import train
 
 RECIPE = (
-    *("model=gan", "data=digits", "data.image_size=8", "data.horizontal_flip=true", "trainer=cpu", "optimizer=sgd"),
-    *("model.latent_dim=4", "model.generator.channels=8", "model.discriminator.channels=8", "optimizer.lr=0.05"),
-    *("n_critic=2", "ema=default", "augment=flip", "metrics=none", "logger=none", "samples.num=2", "log.every_g_steps=1"),
+    *(
+        "model=gan",
+        "data=digits",
+        "data.image_size=8",
+        "data.horizontal_flip=true",
+        "trainer=cpu",
+        "optimizer=sgd",
+    ),
+    *(
+        "model.latent_dim=4",
+        "model.generator.channels=8",
+        "model.discriminator.channels=8",
+        "optimizer.lr=0.05",
+    ),
+    *(
+        "n_critic=2",
+        "ema=default",
+        "augment=flip",
+        "metrics=none",
+        "logger=none",
+        "samples.num=2",
+        "log.every_g_steps=1",
+    ),
 )
 
 
@@ -55,7 +75,9 @@ def test_interrupted_pair_resumes_exactly(tmp_path: Path) -> None:
         for budget in steps:
             ended = two_processes(tmp_path / run, *recipe, f"budget.g_steps={budget}")
             assert ended.returncode == 0, ended.stderr
-    whole, parts = (load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "parts"))
+    whole, parts = (
+        load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "parts")
+    )
     for network in ("generator", "discriminator", "ema"):
         for name, value in whole[network].items():
             assert torch.equal(value, parts[network][name]), f"{network}.{name}"

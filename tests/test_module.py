@@ -50,7 +50,9 @@ def sgd(lr: float) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
     return lambda parameters: torch.optim.SGD(parameters, lr=lr)
 
 
-def run(module: GANModule, num_g_steps: int, batch_size: int = 4, callback: pl.Callback | None = None) -> None:
+def run(
+    module: GANModule, num_g_steps: int, batch_size: int = 4, callback: pl.Callback | None = None
+) -> None:
     count = module.optimization.n_critic * batch_size
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count * num_g_steps, 1, 2, 2), dtype=torch.uint8, generator=generator)
@@ -156,7 +158,9 @@ def test_gradient_clipping_bounds_the_step() -> None:
     run(module, 1)
 
     def moved(before: list[Tensor], network: nn.Module) -> float:
-        return float(torch.cat([(a - b).flatten() for a, b in zip(before, weights(network), strict=True)]).norm())
+        return float(
+            torch.cat([(a - b).flatten() for a, b in zip(before, weights(network), strict=True)]).norm()
+        )
 
     assert moved(g_before, module.generator) == pytest.approx(1e-3, rel=1e-3)
     assert moved(d_before, module.discriminator) == pytest.approx(2e-3, rel=1e-3)
@@ -170,7 +174,9 @@ def test_schedule_multiplies_both_learning_rates() -> None:
     run(
         module,
         3,
-        callback=Stop(3, lambda m: rates.append(tuple(o.param_groups[0]["lr"] for o in m.trainer.optimizers))),
+        callback=Stop(
+            3, lambda m: rates.append(tuple(o.param_groups[0]["lr"] for o in m.trainer.optimizers))
+        ),
     )
     assert rates == [(0.4, 0.2), (0.2, 0.1), (0.1, 0.05)]
 
@@ -191,7 +197,9 @@ def test_step_returns_detached_tensors() -> None:
     outputs: list[dict[str, Tensor]] = []
 
     class Keep(Stop):
-        def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: object) -> None:
+        def on_train_batch_end(
+            self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: object
+        ) -> None:
             outputs.append(rest[0])  # type: ignore[arg-type]
             super().on_train_batch_end(trainer, pl_module)
 

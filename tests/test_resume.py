@@ -22,11 +22,26 @@ from ganlab.train import train
 EVERYTHING = (
     *("model=dcgan", "data=digits", "data.image_size=16", "data.batch_size=8", "n_critic=2", "trainer=cpu"),
     *("model.latent_dim=4", "model.generator.channels=4", "model.discriminator.channels=4"),
-    *("ema=default", "penalty=r1", "penalty.interval=3", "schedule=cosine", "schedule.g_steps=60", "augment=flip"),
+    *(
+        "ema=default",
+        "penalty=r1",
+        "penalty.interval=3",
+        "schedule=cosine",
+        "schedule.g_steps=60",
+        "augment=flip",
+    ),
     *("data.horizontal_flip=true", "metrics=none", "logger=none", "log.every_g_steps=1", "samples.num=2"),
 )
 SPECTRAL = (
-    *("model=sngan", "data=digits", "data.batch_size=4", "trainer=cpu", "metrics=none", "logger=none", "n_critic=2"),
+    *(
+        "model=sngan",
+        "data=digits",
+        "data.batch_size=4",
+        "trainer=cpu",
+        "metrics=none",
+        "logger=none",
+        "n_critic=2",
+    ),
     *("model.latent_dim=4", "model.generator.channels=4", "model.discriminator.channels=4", "samples.num=2"),
 )
 
@@ -121,7 +136,9 @@ def test_run_killed_before_its_last_words_is_finished_without_training(tmp_path:
 @pytest.mark.parametrize("change", ["optimizer.lr=1e-3", "data.batch_size=4", "model=gan"])
 def test_other_mathematics_is_refused_by_name(tmp_path: Path, change: str) -> None:
     run(tmp_path / "run", 1, *EVERYTHING)
-    with pytest.raises(ConfigurationError, match=r"was made with another .*resume=never .* resume=force") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"was made with another .*resume=never .* resume=force"
+    ) as caught:
         run(tmp_path / "run", 2, *EVERYTHING, change)
     key = {"model=gan": "model.name"}.get(change, change.split("=")[0])
     assert f"{key} (was " in str(caught.value)

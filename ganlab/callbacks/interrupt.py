@@ -63,7 +63,9 @@ class Interrupt(pl.Callback):
         """Gives the signals back to Lightning, which then gives them back to whoever had them before it."""
         self._restore()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         """Gives the signals back, as at the end."""
         self._restore()
 

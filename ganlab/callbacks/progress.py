@@ -21,9 +21,7 @@ class Progress(pl.Callback):
         batch_size: likewise, of one process.
     """
 
-    def __init__(
-        self, budget: Mapping[str, Any], recorder: Recorder, n_critic: int, batch_size: int
-    ) -> None:
+    def __init__(self, budget: Mapping[str, Any], recorder: Recorder, n_critic: int, batch_size: int) -> None:
         self._budget = budget
         self._recorder = recorder
         self._images_per_g_step = n_critic * batch_size
@@ -60,7 +58,9 @@ class Progress(pl.Callback):
         """Closes the bar."""
         self._close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         """Closes the bar, so that the message stands on a line of its own."""
         self._close()
 

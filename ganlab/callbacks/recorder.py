@@ -37,7 +37,9 @@ class Recorder(pl.Callback):
         trainer.strategy.barrier("run folder")
         if trainer.is_global_zero:
             device = pl_module.device if trainer.num_devices == 1 else trainer.strategy.root_device
-            self._run.open(self._config, {"device": _device_name(trainer, device), "devices": trainer.world_size})
+            self._run.open(
+                self._config, {"device": _device_name(trainer, device), "devices": trainer.world_size}
+            )
             self._tracker.start(self._run.path, self._config)
         trainer.strategy.barrier("run folder is open")
 
@@ -49,7 +51,9 @@ class Recorder(pl.Callback):
         if pl_module.counters.g_step % self._every == 0:
             self._write(trainer, pl_module, outputs)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         """Ends the trackers' record of a run that broke off."""
         self._tracker.finish(failed=True)
 
@@ -59,7 +63,9 @@ class Recorder(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, module: GANModule, outputs: Mapping[str, Tensor]) -> None:
         names = list(outputs)
-        values = torch.stack([outputs[name].float() for name in names]).tolist()  # the one transfer from the device
+        values = torch.stack(
+            [outputs[name].float() for name in names]
+        ).tolist()  # the one transfer from the device
         scalars = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
         scalars["train/lr"] = float(trainer.optimizers[1].param_groups[0]["lr"])
         counters = module.counters

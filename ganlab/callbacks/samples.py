@@ -25,7 +25,13 @@ class Samples(pl.Callback):
     """
 
     def __init__(
-        self, run: RunFolder, tracker: Tracker, seed: int, every_g_steps: int | None, num: int, reals: Tensor | None
+        self,
+        run: RunFolder,
+        tracker: Tracker,
+        seed: int,
+        every_g_steps: int | None,
+        num: int,
+        reals: Tensor | None,
     ) -> None:
         self._run = run
         self._tracker = tracker

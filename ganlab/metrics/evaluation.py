@@ -64,8 +64,8 @@ class Evaluation:
         self._metrics = dict(metrics)
         self._extractor = extractor
         self._reference = reference if lacking else None
-        self._num_samples = num_samples
-        self._batch_size = batch_size
+        self.num_samples = num_samples
+        self.batch_size = batch_size
         self._cache_dir = Path(cache_dir)
         self._device = torch.device(device)
         self._statistics: ReferenceStatistics | None = None
@@ -96,9 +96,9 @@ class Evaluation:
         """
         if not self._metrics:
             return []
-        if world_size > self._num_samples:
+        if world_size > self.num_samples:
             raise ConfigurationError(
-                f"evaluate.num_samples={self._num_samples} is less than the {world_size} ranks: set it higher"
+                f"evaluate.num_samples={self.num_samples} is less than the {world_size} ranks: set it higher"
             )
         if world_size > 1 and not distributed.is_initialized():
             raise RuntimeError(f"world_size={world_size}, but torch.distributed is not initialised")
@@ -115,7 +115,7 @@ class Evaluation:
         self._extractor.to(self._device)
         if self._reference is not None and self._statistics is None:
             statistics = reference_statistics(
-                self._reference, self._extractor, self._cache_dir, self._batch_size, self._device, progress
+                self._reference, self._extractor, self._cache_dir, self.batch_size, self._device, progress
             )
             self._statistics = _of_rank_zero(statistics, self._device) if world_size > 1 else statistics
         for metric in self._metrics.values():
@@ -132,9 +132,9 @@ class Evaluation:
         progress: Callable[[int, int], None] | None,
     ) -> bool:
         """Feeds this rank's share of the generated images to all metrics; says whether all were finite."""
-        begin, end = (place * self._num_samples // world_size for place in (rank, rank + 1))
-        for first in range(begin, end, self._batch_size):
-            last = min(first + self._batch_size, end)
+        begin, end = (place * self.num_samples // world_size for place in (rank, rank + 1))
+        for first in range(begin, end, self.batch_size):
+            last = min(first + self.batch_size, end)
             images = sample(first, last)
             if len(images) != last - first:
                 raise ValueError(f"sample({first}, {last}) returned {len(images)} images")
@@ -157,12 +157,10 @@ class Evaluation:
             "resize": self._extractor.resize,
             "quantisation": quantisation(self._extractor),
             "reference": reference and _describe(reference),
-            "num_samples": self._num_samples,
+            "num_samples": self.num_samples,
             **metric.details,
         }
-        values = metric.scores(
-            self._extractor.name, self._num_samples, reference.split if reference else None
-        )
+        values = metric.scores(self._extractor.name, self.num_samples, reference.split if reference else None)
         return [Score(key, value, dict(whole)) for key, value in values.items()]
 
 

@@ -59,7 +59,14 @@ class RunFolder:
                 f"{self.path}: cannot be written ({error.strerror}); free or permit it, or set run_dir"
             ) from error
         started = self.status().get("started", _now())
-        self._status = {"started": started, "ended": None, "error": None, **provenance(), **facts, "seed": config["seed"]}
+        self._status = {
+            "started": started,
+            "ended": None,
+            "error": None,
+            **provenance(),
+            **facts,
+            "seed": config["seed"],
+        }
         self.set_status("running")
 
     @property
@@ -80,7 +87,9 @@ class RunFolder:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.path / 'run.json'}: cannot be read ({error}); restore or delete it") from error
+            raise DataError(
+                f"{self.path / 'run.json'}: cannot be read ({error}); restore or delete it"
+            ) from error
 
     def set_status(self, status: str, **fields: Any) -> None:
         """Replaces `run.json`; `status` is `running`, `finished`, `failed` or `interrupted`."""
@@ -174,7 +183,9 @@ def _git_state(folder: Path) -> tuple[str | None, bool | None]:
     """Returns the commit of the source tree and whether it has uncommitted changes; `None` outside of git."""
     try:
         show = ["git", "-C", str(folder)]
-        sha = subprocess.run([*show, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        sha = subprocess.run(
+            [*show, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        )
         dirty = subprocess.run([*show, "status", "--porcelain"], capture_output=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None, None

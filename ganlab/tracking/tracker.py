@@ -62,4 +62,6 @@ class Trackers(Tracker):
                 call(tracker)
             except Exception as error:  # a tracker may fail in any way; the run folder has everything
                 del self._trackers[name]
-                rank_zero_warn(f"logger {name} is off for the rest of this run: {type(error).__name__}: {error}")
+                rank_zero_warn(
+                    f"logger {name} is off for the rest of this run: {type(error).__name__}: {error}"
+                )

@@ -1,9 +1,10 @@
 """Weights & Biases as a mirror of the run folder."""
 
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from ganlab.config import Config
 from ganlab.errors import ConfigurationError
@@ -25,7 +26,7 @@ class WandbTracker(Tracker):
         if mode not in ("offline", "online", "disabled"):
             raise ConfigurationError(f"logger.wandb.mode={mode}: choose offline, online or disabled")
         self._project = project
-        self._mode = mode
+        self._mode = cast(Literal["offline", "online", "disabled"], mode)
         self._run: Any = None
 
     def start(self, run_dir: Path, config: Config) -> None:
@@ -35,7 +36,7 @@ class WandbTracker(Tracker):
         import wandb
 
         id_file = run_dir / "wandb" / "run-id.txt"
-        run_id = id_file.read_text() if id_file.exists() else wandb.util.generate_id()
+        run_id = id_file.read_text() if id_file.exists() else secrets.token_hex(4)
         id_file.parent.mkdir(exist_ok=True)
         id_file.write_text(run_id)
         arguments = {

@@ -1,0 +1,170 @@
+"""Batches as training gets them."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ganlab.data.datamodule import GANDataModule
+from ganlab.data.sampling import IterationSampler
+from ganlab.data.source import ImageSource, LoadedImages
+from ganlab.errors import ConfigurationError, DataError
+
+
+class Numbered(ImageSource):
+    """40 images, each filled with its number plus `first`."""
+
+    def __init__(self, labels: bool = True, first: int = 0, first_label: int = 0) -> None:
+        self._first = first
+        self._labels = (torch.arange(40) + first_label) % 10 if labels else None
+        self.num_loads = 0
+
+    def load(self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path) -> LoadedImages:
+        self.num_loads += 1
+        images = torch.arange(40, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, channels, *image_size)
+        return LoadedImages(images + self._first, self._labels, ())
+
+
+def datamodule(source: ImageSource | None = None, **changes: Any) -> GANDataModule:
+    arguments: dict[str, Any] = {
+        "source": source or Numbered(),
+        "name": "numbered",
+        "image_size": 2,
+        "channels": 1,
+        "batch_size": 6,
+        "horizontal_flip": False,
+        "labels": True,
+        "num_workers": 0,
+        "n_critic": 2,
+        "seed": 3,
+    }
+    return GANDataModule(**arguments | changes)
+
+
+def numbers(data: GANDataModule, num: int) -> list[list[int]]:
+    """The images of the next `num` iterations, by number."""
+    return [images[:, 0, 0, 0].tolist() for images, _ in islice(data.train_dataloader(), num)]
+
+
+def test_batches_hold_the_images_that_the_sampler_names() -> None:
+    """Catches: labels of other images, n_critic left out, float images, iterations counted from elsewhere."""
+    data = datamodule(image_size=[2, 3])
+    sampler = IterationSampler(40, batch_size=6, sub_batches=2, seed=3)
+    for iteration, (images, labels) in enumerate(islice(data.train_dataloader(), 5)):
+        assert images.dtype == torch.uint8
+        assert images.shape == (12, 1, 2, 3)
+        assert images[:, 0, 0, 0].tolist() == sampler.batch(iteration)
+        assert torch.equal(labels, images[:, 0, 0, 0].long() % 10)
+
+
+def test_workers_and_the_place_of_start_do_not_change_what_an_iteration_sees() -> None:
+    """Catches: `start_iteration` ignored; order that depends on workers."""
+    run = numbers(datamodule(), 9)
+    assert numbers(datamodule(num_workers=2), 9) == run
+    resumed = datamodule(num_workers=2)
+    resumed.start_iteration = 4
+    assert numbers(resumed, 5) == run[4:]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_the_global_generator_is_left_alone(num_workers: int) -> None:
+    """Catches: a DataLoader without a generator of its own, which draws a seed from the global one."""
+    before = torch.get_rng_state()
+    numbers(datamodule(num_workers=num_workers), 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_labels_are_given_only_when_asked_for() -> None:
+    """Catches: labels given always; `labels=true` ignored where there are none."""
+    assert next(iter(datamodule(labels=False).train_dataloader()))[1] is None
+    without = Numbered(labels=False)
+    assert next(iter(datamodule(without, labels=False).train_dataloader()))[1] is None
+    with pytest.raises(DataError, match=r"data\.labels=true, but numbered has no labels: set"):
+        datamodule(without).train_dataloader()
+
+
+def test_a_batch_larger_than_the_data_is_refused() -> None:
+    """Catches: an endless loader that never yields."""
+    with pytest.raises(DataError, match=r"data.batch_size=41 .* the data set has 40"):
+        datamodule(batch_size=41).train_dataloader()
+
+
+def test_a_split_is_loaded_once_and_known_by_its_content() -> None:
+    """Catches: loading at every call; a checksum that misses pixels, labels, shape or depends on the name."""
+    source = Numbered()
+    data = datamodule(source)
+    assert data.data("train") is data.data("train")
+    assert source.num_loads == 1
+    checksum = data.data("train").sha256
+    assert datamodule(name="other").data("train").sha256 == checksum
+    others = [
+        datamodule(Numbered(first=1)).data("train").sha256,
+        datamodule(Numbered(first_label=1)).data("train").sha256,
+        datamodule(Numbered(labels=False)).data("train").sha256,
+        datamodule(image_size=[4, 1]).data("train").sha256,  # the same bytes in another shape
+        datamodule(image_size=3).data("train").sha256,
+    ]
+    assert len({checksum, *others}) == 6
+
+
+def test_unknown_splits_and_sizes_are_refused() -> None:
+    """Catches: missing checks."""
+    with pytest.raises(ConfigurationError, match="no split 'valid'"):
+        datamodule().data("valid")
+    for size in (0, [4], [4, 4, 4], [0, 4]):
+        with pytest.raises(ConfigurationError, match="image_size"):
+            datamodule(image_size=size)
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Catches: the argument losing against the environment; `~` not expanded."""
+    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path))
+    assert datamodule().cache_dir == tmp_path
+    assert datamodule(cache_dir=tmp_path / "x").cache_dir == tmp_path / "x"
+    monkeypatch.delenv("GANLAB_CACHE")
+    assert datamodule().cache_dir == Path.home() / ".cache" / "ganlab"
+
+
+class Recorder(pl.LightningModule):
+    """Trains nothing; keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.batches: list[tuple[Tensor, Tensor | None]] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+        self.batches.append(batch)
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice on workers and optimizers is not what is tested
+@pytest.mark.parametrize("labels", [False, True])
+def test_lightning_hands_batches_on_unchanged(labels: bool, tmp_path: Path) -> None:
+    """Catches: a replaced sampler, a batch turned into a list or without its `None`, a loader taken for empty."""
+    module, data = Recorder(), datamodule(labels=labels)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=-1,
+        max_steps=-1,
+        limit_train_batches=7,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit_loop.max_epochs = 1
+    trainer.fit(module, datamodule=data)
+    assert isinstance(trainer.train_dataloader.batch_sampler, IterationSampler)
+    assert [batch[0][:, 0, 0, 0].tolist() for batch in module.batches] == numbers(datamodule(), 7)
+    assert all(type(batch) is tuple for batch in module.batches)
+    assert all((batch[1] is not None) == labels for batch in module.batches)

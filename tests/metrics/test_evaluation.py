@@ -1,0 +1,243 @@
+"""Evaluation as a whole: ranks, protocols, quantisation, random numbers and what scores react to."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import ganlab
+from ganlab.errors import ConfigurationError, DataError, DivergedError
+from ganlab.images import to_float
+from ganlab.interfaces import FeatureExtractor, Features, ImageData
+from ganlab.metrics.classifier_score import ClassifierScore
+from ganlab.metrics.evaluation import Evaluation, Score
+from ganlab.metrics.frechet import FrechetDistance
+from ganlab.metrics.metric import GeneratorMetric
+
+
+class _Pixels(FeatureExtractor):
+    """Blocks of 2x2 pixels, summed: exact in float32, so that no result depends on the batch."""
+
+    name = "pixels"
+    weights_sha256 = "a" * 64
+    resize = "none"
+    num_features = 16
+
+    def forward(self, images: Tensor) -> Features:
+        assert images.dtype == torch.uint8
+        blocks = images.double().unflatten(2, (4, 2)).unflatten(4, (4, 2)).sum(dim=(1, 3, 5)).flatten(1)
+        return Features((blocks / 64).float(), (blocks[:, :10] / 64).float())
+
+
+def _digits() -> tuple[Tensor, Tensor]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(digits.images * (255 / 16)).round().byte().unsqueeze(1)  # (1797, 1, 8, 8)
+    return images, torch.from_numpy(digits.target)
+
+
+def _noise_images(seed: int) -> Tensor:
+    return torch.randint(0, 256, (203, 1, 8, 8), generator=torch.Generator().manual_seed(seed)).byte()
+
+
+def _reference(images: Tensor) -> ImageData:
+    return ImageData("digits", "train", images, None, (), "d" * 64)
+
+
+def _evaluation(folder: Path, num_samples: int, batch_size: int = 100, **changes: Any) -> Evaluation:
+    arguments: dict[str, Any] = {
+        "metrics": {"frechet": FrechetDistance(), "classifier_score": ClassifierScore()},
+        "extractor": _Pixels(),
+        **changes,
+    }
+    if "reference" not in arguments:
+        arguments["reference"] = _reference(_digits()[0][:900])
+    return Evaluation(**arguments, num_samples=num_samples, batch_size=batch_size, cache_dir=folder)
+
+
+def _score(evaluation: Evaluation, fakes: Tensor) -> float:
+    return evaluation(lambda first, last: fakes[first:last], {})[0].value
+
+
+def test_keys_and_protocol(tmp_path: Path) -> None:
+    """Catches: a reference in the protocol of a score without one; a caller that overrides facts."""
+    fakes = to_float(_digits()[0][900:])
+    scores = _evaluation(tmp_path, 897)(
+        lambda first, last: fakes[first:last], {"generator": "ema", "extractor": "a lie"}
+    )
+    assert [score.metric for score in scores] == ["fd_pixels_897_train", "cs_pixels_897", "cs_std_pixels_897"]
+    expected = {
+        "generator": "ema",
+        "extractor": "pixels",
+        "weights_sha256": "a" * 64,
+        "resize": "none",
+        "quantisation": "round half up to uint8",
+        "num_samples": 897,
+    }
+    frechet, classifier = scores[0].protocol, scores[1].protocol
+    reference = frechet["reference"]
+    assert {key: reference[key] for key in ("name", "split", "num")} == {
+        "name": "digits",
+        "split": "train",
+        "num": 900,
+    }
+    assert len(reference["sha256"]) == 64
+    assert frechet == {**expected, "reference": reference}
+    assert classifier == {**expected, "reference": None, "num_splits": 10}
+    assert json.loads(json.dumps(frechet)) == frechet
+
+
+def test_distance_is_sensitive_to_what_matters(tmp_path: Path) -> None:
+    """Other half of the digits < noisy < noisier; a lost class, a shift. Catches: fakes ignored."""
+    images, labels = _digits()
+    other, other_labels = images[900:], labels[900:]
+    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))
+    clean = _score(_evaluation(tmp_path, 897), other)
+    noisy = [
+        _score(_evaluation(tmp_path, 897), to_float(other) + amount * noise) for amount in (0.2, 0.5, 1.0)
+    ]
+    assert clean < noisy[0] < noisy[1] < noisy[2]
+    kept = other[other_labels != 3]
+    assert _score(_evaluation(tmp_path, len(kept)), kept) > 1.05 * clean
+    assert _score(_evaluation(tmp_path, 897), to_float(other) + 0.1) > 1.05 * clean
+    assert abs(_score(_evaluation(tmp_path, 900), images[:900])) < 1e-6
+
+
+def test_truncation_would_be_another_number(tmp_path: Path) -> None:
+    """0.3 grey levels below the real images is still the real images. Catches: truncating quantisation."""
+    images = _digits()[0][:900]
+    fakes = to_float(images) - 0.3 / 127.5
+    assert abs(_score(_evaluation(tmp_path, 900), fakes)) < 1e-6
+    truncated = (fakes * 127.5 + 127.5).clamp(0, 255).byte()  # the old recipe
+    assert _score(_evaluation(tmp_path, 900), truncated) > 1e-3
+
+
+def test_batches_do_not_matter(tmp_path: Path) -> None:
+    """Catches: a lost last batch, states kept from an earlier call."""
+    fakes = _digits()[0][900:]
+    evaluation = _evaluation(tmp_path, 250, batch_size=250)
+
+    def values(evaluation: Evaluation) -> list[float]:
+        return [score.value for score in evaluation(lambda first, last: fakes[first:last], {})]
+
+    whole = values(evaluation)
+    assert values(evaluation) == whole
+    assert values(_evaluation(tmp_path, 250, batch_size=7)) == pytest.approx(whole, rel=1e-9)
+
+
+def test_random_numbers_are_left_alone(tmp_path: Path) -> None:
+    """Catches: shuffling with the global generators of torch or numpy."""
+    np.random.seed(7)
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()
+    _score(_evaluation(tmp_path, 50), _digits()[0])
+    assert torch.equal(before, torch.get_rng_state())
+    assert str(numpy_before) == str(np.random.get_state())
+
+
+def test_progress(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    fakes = _digits()[0]
+    evaluation = _evaluation(tmp_path, 250, reference=_reference(fakes[:150]))
+    for _ in range(2):
+        evaluation(lambda first, last: fakes[first:last], {}, progress=lambda *place: seen.append(place))
+    samples = [(100, 250), (200, 250), (250, 250)]
+    assert seen == [(100, 150), (150, 150), *samples, *samples]
+
+
+def test_no_metrics_no_samples(tmp_path: Path) -> None:
+    evaluation = _evaluation(tmp_path, 50, metrics={}, reference=None)
+    assert evaluation(lambda first, last: pytest.fail("sampled for nothing"), {}) == []
+
+
+def test_faults_name_the_mend(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="num_samples >= 2"):
+        _evaluation(tmp_path, 1)
+    with pytest.raises(ConfigurationError, match="frechet compare with real images"):
+        _evaluation(tmp_path, 10, reference=None)
+    with pytest.raises(ConfigurationError, match="num_samples=10 is less than the 11 ranks"):
+        _evaluation(tmp_path, 10)(lambda first, last: torch.zeros(0), {}, 0, 11)
+    with pytest.raises(ValueError, match=r"sample\(0, 10\) returned 9"):
+        _evaluation(tmp_path, 10)(lambda first, last: torch.zeros(9, 1, 8, 8), {})
+
+
+def test_nan_images_are_not_grey(tmp_path: Path) -> None:
+    """Catches: NaN that quantisation makes a grey level, and that then gets a score."""
+    fakes = torch.zeros(20, 1, 8, 8)
+    fakes[13, 0, 0, 0] = torch.nan
+    with pytest.raises(DivergedError, match="NaN"):
+        _score(_evaluation(tmp_path, 20), fakes)
+
+
+def test_nan_features_are_named(tmp_path: Path) -> None:
+    class Broken(_Pixels):
+        def forward(self, images: Tensor) -> Features:
+            features = super().forward(images)
+            return Features(features.features / 0, features.logits)
+
+    with pytest.raises(DataError, match="extractor pixels returned NaN"):
+        _score(_evaluation(tmp_path, 20, extractor=Broken()), _digits()[0])
+
+
+def _run_rank(rank: int, world_size: int, folder: Path) -> None:
+    """Body of one process of the test below; writes what it asked for and what it scored."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
+    )
+    fakes, asked = _noise_images(1), []
+    evaluation = _evaluation(folder / f"rank{rank}", 203, 32, reference=_reference(_noise_images(0)))
+
+    def sample(first: int, last: int) -> Tensor:
+        asked.extend(range(first, last))
+        return fakes[first:last]
+
+    scores = evaluation(sample, {}, rank, world_size)
+    result = {"asked": asked.copy(), "scores": [(s.metric, s.value) for s in scores], "failed": False}
+    try:
+        fakes = torch.full((203, 1, 8, 8), torch.nan if rank == 1 else 0.0)
+        evaluation(sample, {}, rank, world_size)
+    except DivergedError:
+        result["failed"] = True
+    (folder / f"{rank}.json").write_text(json.dumps(result))
+    torch.distributed.destroy_process_group()
+
+
+def test_two_ranks_score_as_one(tmp_path: Path) -> None:
+    """Catches: shares that overlap or miss, states not reduced, a rank that waits for a failed one."""
+    package = Path(ganlab.__path__[0]).parent
+    path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo"}
+    commands = [[sys.executable, __file__, str(rank), "2", str(tmp_path)] for rank in range(2)]
+    processes = [subprocess.Popen(command, env=environment) for command in commands]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["scores"] == second["scores"]
+    assert first["asked"] + second["asked"] == list(range(203))
+    assert first["failed"]
+    assert second["failed"]
+
+    fakes = _noise_images(1)
+    evaluation = _evaluation(tmp_path, 203, reference=_reference(_noise_images(0)))
+    alone: list[Score] = evaluation(lambda begin, end: fakes[begin:end], {})
+    assert [score.metric for score in alone] == [name for name, _ in first["scores"]]
+    for score, (_, value) in zip(alone, first["scores"], strict=True):
+        assert value == pytest.approx(score.value, rel=1e-9)
+
+
+def test_metric_contract() -> None:
+    """Every metric says which way is better, for `checkpoint.monitor`."""
+    for metric in (FrechetDistance(), ClassifierScore()):
+        assert isinstance(metric, GeneratorMetric)
+        assert metric.higher_is_better is not None
+
+
+if __name__ == "__main__":
+    _run_rank(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

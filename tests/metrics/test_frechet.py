@@ -1,0 +1,109 @@
+"""Fréchet distance: closed forms, an independent root, torch-fidelity, and what it must be sensitive to."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+from ganlab.errors import ConfigurationError
+from ganlab.interfaces import Features
+from ganlab.metrics.frechet import FrechetDistance, frechet_distance
+from ganlab.metrics.moments import Moments
+from ganlab.metrics.reference import ReferenceStatistics
+
+
+def _random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def _covariance(size: int, seed: int) -> Tensor:
+    root = _random(size, size + 3, seed=seed)
+    return root @ root.T / size
+
+
+def _distance(first: Tensor, second: Tensor) -> float:
+    a, b = Moments.of(first), Moments.of(second)
+    return frechet_distance(a.mean, a.covariance, b.mean, b.covariance)
+
+
+def test_diagonal_gaussians() -> None:
+    """|m1 - m2|^2 + sum (s1 - s2)^2. Catches: a missing square or factor 2."""
+    mean1, mean2 = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.0, 1.0, 0.5])
+    std1, std2 = torch.tensor([1.0, 2.0, 0.1]), torch.tensor([3.0, 0.5, 0.1])
+    expected = 1 + 9 + 4 + 2.25
+    assert frechet_distance(mean1, std1.square().diag(), mean2, std2.square().diag()) == pytest.approx(
+        expected
+    )
+
+
+def test_commuting_gaussians() -> None:
+    """Same closed form in a common rotated basis. Catches: an element-wise instead of a matrix product."""
+    rotation = torch.linalg.qr(_random(5, 5))[0]
+    std1, std2 = torch.linspace(0.5, 2, 5).double(), torch.linspace(3, 1, 5).double()
+    zero = torch.zeros(5)
+    covariances = [(rotation * std.square()) @ rotation.T for std in (std1, std2)]
+    found = frechet_distance(zero, covariances[0], zero, covariances[1])
+    assert found == pytest.approx(float((std1 - std2).square().sum()), rel=1e-10)
+
+
+def test_general_gaussians_against_a_matrix_root() -> None:
+    """Root by scipy. Catches: `factor @ C2 @ factor.T` for `factor.T @ C2 @ factor`, tr sqrt(C1) sqrt(C2)."""
+    first, second = _covariance(7, seed=1), _covariance(7, seed=2)
+    mean1, mean2 = _random(7, seed=3), _random(7, seed=4)
+    root = scipy.linalg.sqrtm((first @ second).numpy())
+    expected = float((mean1 - mean2).square().sum() + (first + second).trace()) - 2 * np.trace(root).real
+    assert frechet_distance(mean1, first, mean2, second) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(mean2, second, mean1, first) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("num1", "num2", "size"), [(300, 200, 24), (300, 20, 64), (30, 20, 64)])
+def test_agrees_with_torch_fidelity(num1: int, num2: int, size: int) -> None:
+    """Full rank, one singular and two singular covariances. Catches: a dropped trace, N for N - 1."""
+    first, second = _random(num1, size, seed=5), _random(num2, size, seed=6) * 1.3 + 0.2
+    theirs = fid_statistics_to_metric(
+        fid_features_to_statistics(first), fid_features_to_statistics(second), False
+    )
+    assert _distance(first, second) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+
+
+def test_identity_and_monotonicity() -> None:
+    """0 for the same sample, rises with shift, noise and lost modes. Catches: a sign flip of any term."""
+    modes = _random(4, 8, seed=7) * 3
+    features = torch.cat([mode + _random(50, 8, seed=8 + place) for place, mode in enumerate(modes)])
+    assert abs(_distance(features, features)) < 1e-6
+    shifts = [_distance(features, features + shift) for shift in (0.0, 0.1, 0.5, 2.0)]
+    noises = [
+        _distance(features, features + noise * _random(200, 8, seed=20)) for noise in (0.0, 0.5, 1.0, 2.0)
+    ]
+    losses = [_distance(features, features[: 50 * num]) for num in (4, 3, 2, 1)]
+    for series in (shifts, noises, losses):
+        assert all(later > earlier + 1e-3 for earlier, later in pairwise(series))
+
+
+def _reference(features: Tensor) -> ReferenceStatistics:
+    moments = Moments.of(features)
+    return ReferenceStatistics("toy", "test", len(features), moments.mean, moments.covariance, "0" * 64)
+
+
+def test_metric_over_batches_equals_the_function() -> None:
+    """With an offset of 1e4. Catches: a forgotten batch, states in float32, a shift forgotten in the mean."""
+    real, fake = (_random(60, 5, seed=30) + 1e4).float(), (_random(50, 5, seed=31) * 2 + 1e4).float()
+    metric = FrechetDistance()
+    metric.set_reference(_reference(real))
+    for batch in fake.split(7):
+        metric.update(Features(batch, batch[:, :0]))
+    scores = metric.scores("toy", 50, "test")
+    assert list(scores) == ["fd_toy_50_test"]
+    assert scores["fd_toy_50_test"] == pytest.approx(_distance(fake, real), rel=1e-9)
+
+
+def test_one_image_has_no_covariance() -> None:
+    metric = FrechetDistance()
+    metric.set_reference(_reference(_random(10, 3)))
+    metric.update(Features(torch.zeros(1, 3), torch.zeros(1, 0)))
+    with pytest.raises(ConfigurationError, match="at least 2"):
+        metric.compute()

@@ -1,0 +1,100 @@
+"""Images are a pure function of (seed, place), and drawing them changes nothing."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganlab.errors import ConfigurationError
+from ganlab.interfaces import Generator
+from ganlab.sampling import Sampler, interpolate
+
+
+class Tiny(Generator):
+    latent_dim = 3
+
+    def __init__(self, num_classes: int = 0) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.linear = nn.Linear(3, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.labels_seen: list[Tensor | None] = []
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.labels_seen.append(labels)
+        return torch.tanh(self.norm(self.linear(latents))).view(-1, 1, 2, 2)
+
+
+def test_batch_size_does_not_matter() -> None:
+    """Catches: latents drawn anew for each batch."""
+    sampler = Sampler(Tiny(), "samples", seed=1, num=10)
+    torch.testing.assert_close(sampler(0, 10), torch.cat([sampler(0, 3), sampler(3, 10)]))
+
+
+def test_seed_and_purpose_choose_the_latents() -> None:
+    lists = [Sampler(Tiny(), p, seed=s, num=4).latents for p, s in (("a", 0), ("a", 1), ("b", 0), ("a", 0))]
+    assert torch.equal(lists[0], lists[3])
+    assert not torch.equal(lists[0], lists[1])
+    assert not torch.equal(lists[0], lists[2])
+
+
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+def test_generator_and_global_rng_are_untouched(batch_norm: str) -> None:
+    """Catches: eval() left on, running statistics moved by batch statistics, a draw from the global generator."""
+    generator = Tiny().train()
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    rng = torch.get_rng_state()
+    Sampler(generator, "samples", 0, 8, batch_norm=batch_norm)(0, 8)
+    assert generator.training
+    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), rng)
+
+
+def test_batch_norm_policies_differ_as_named() -> None:
+    """Catches: the two policies swapped. With batch statistics, each channel has mean 0 before tanh."""
+    generator = Tiny()
+    with torch.no_grad():
+        generator.norm.running_mean += 3.0
+    mean = {
+        policy: torch.atanh(Sampler(generator, "samples", 0, 64, batch_norm=policy)(0, 64))
+        .mean(0)
+        .abs()
+        .max()
+        for policy in ("running", "batch")
+    }
+    assert mean["batch"] < 1e-5
+    assert mean["running"] > 1.0
+
+
+def test_truncation_scales_latents() -> None:
+    full, half = (Sampler(Tiny(), "a", 0, 4, truncation=t).latents for t in (1.0, 0.5))
+    torch.testing.assert_close(half, full * 0.5)
+
+
+def test_labels_are_balanced_or_as_asked() -> None:
+    sampler = Sampler(Tiny(num_classes=3), "a", 0, 6)
+    assert sampler.labels is not None
+    assert sampler.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    asked = Sampler(Tiny(num_classes=3), "a", 0, 2, label=2).labels
+    assert asked is not None
+    assert asked.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "label", "words"), [(0, 1, "unconditional"), (3, 3, "0 to 2"), (3, -1, "0 to 2")]
+)
+def test_impossible_label_is_refused(num_classes: int, label: int, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"label={label}.*{words}"):
+        Sampler(Tiny(num_classes), "a", 0, 2, label=label)
+
+
+def test_slerp_has_ends_and_constant_speed_on_the_circle() -> None:
+    """Catches: start and end swapped, linear interpolation (whose middle is shorter than 1)."""
+    path = interpolate(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 3)
+    half = 0.5**0.5
+    torch.testing.assert_close(path, torch.tensor([[1.0, 0.0], [half, half], [0.0, 1.0]]), atol=1e-6, rtol=0)
+
+
+def test_slerp_of_equal_ends_is_constant() -> None:
+    """Catches: division by the sine of a zero angle."""
+    path = interpolate(torch.ones(2, 5), 4)
+    torch.testing.assert_close(path, torch.ones(4, 5), atol=1e-3, rtol=0)

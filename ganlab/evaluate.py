@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING, OmegaConf
-from tqdm import tqdm
 
 from ganlab.cli import compose_group, parse_options, run
 from ganlab.config import Config
@@ -78,16 +77,14 @@ def evaluate(options: EvaluateOptions) -> None:
     device = build.parse_device(options.device)
     evaluation = build.build_evaluation(config, build.build_data(config), device)
     seed = options.seed if options.seed is not None else config["seed"]
-    with tqdm(desc="images", unit="img", leave=False) as bar:
-        scores = score(
-            evaluation,
-            generator.to(device),
-            which=options.generator if config["ema"] else "raw",
-            seed=seed,
-            batch_norm=config["evaluate"]["batch_norm"],
-            truncation=options.truncation,
-            progress=lambda done, total: _advance(bar, done, total),
-        )
+    scores = score(
+        evaluation,
+        generator.to(device),
+        which=options.generator if config["ema"] else "raw",
+        seed=seed,
+        batch_norm=config["evaluate"]["batch_norm"],
+        truncation=options.truncation,
+    )
     seconds = round(time.monotonic() - started, 3)
     results = [{"g_step": counters["g_step"], **vars(result), "seconds": seconds} for result in scores]
     for result in results:
@@ -114,11 +111,6 @@ def _with_options(config: Config, options: EvaluateOptions) -> Config:
     if not config["metrics"]:
         raise ConfigurationError("the run was trained with metrics=none; say what to compute: metrics=quick")
     return config
-
-
-def _advance(bar: "tqdm[Any]", done: int, total: int) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
 
 
 def _print_table(scores: "list[Score]", options: EvaluateOptions, g_step: int) -> None:

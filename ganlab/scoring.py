@@ -1,6 +1,9 @@
 """Scores one generator: what training and `ganlab.evaluate` do alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
 
 from ganlab import __version__
 from ganlab.interfaces import Generator
@@ -18,7 +21,6 @@ def score(
     truncation: float = 1.0,
     rank: int = 0,
     world_size: int = 1,
-    progress: Callable[[int, int], None] | None = None,
 ) -> list[Score]:
     """Evaluates a generator on the fixed latents of `seed`; every choice goes into each score's protocol.
 
@@ -29,8 +31,7 @@ def score(
         seed: of the latents.
         batch_norm: `running` or `batch`.
         truncation: factor of the latents.
-        rank, world_size: this process's share.
-        progress: called with (done, total).
+        rank, world_size: this process's share; rank 0 shows a progress bar.
     """
     sampler = Sampler(
         generator, "evaluation", seed, evaluation.num_samples, batch_norm=batch_norm, truncation=truncation
@@ -43,4 +44,17 @@ def score(
         "precision": "float32",
         "ganlab": __version__,
     }
-    return evaluation(sampler, protocol, rank, world_size, progress)
+    with _progress_bar(visible=rank == 0) as progress:
+        return evaluation(sampler, protocol, rank, world_size, progress)
+
+
+@contextmanager
+def _progress_bar(visible: bool) -> Iterator[Callable[[int, int], None]]:
+    """Shows images done and to do, first of the reference (unless its statistics are known), then of the samples."""
+    with tqdm(desc="scoring", unit=" images", leave=False, disable=not visible, delay=1) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance

@@ -13,7 +13,7 @@ from ganlab.metrics.extractors.pretrained import as_rgb, file_sha256, read_weigh
 
 IMAGE_SIZE = 128
 """A linear probe of 1,000 CIFAR-10 images scored 0.61 at 64 px, 0.72 at 96, 0.71 at 128, 0.77 at 160; speed
-falls by 1.5 to 3 at each step. 128 keeps the detail of 64 and 128 px images and is a whole multiple of 32
+falls by 2 to 3 at each step. 128 keeps the detail of 64 and 128 px images and is a whole multiple of 32
 and 64."""
 
 

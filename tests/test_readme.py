@@ -1,0 +1,93 @@
+"""Every command of the README runs, and its example of a GAN of one's own works from outside the package."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganlab import evaluate, sample, train
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+VERBS = {"train": train, "evaluate": evaluate, "sample": sample}
+NARROW = ("model.generator.channels=8", "model.discriminator.channels=8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [
+    line.split("python -m ganlab.")[1]
+    for block in blocks("bash")
+    for line in block.splitlines()
+    if line.startswith("python -m ganlab.")
+]
+
+
+def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a command in this process, with the smoke preset in place of the real trainer, data and widths."""
+    verb, *arguments = shlex.split(command.split("  #")[0])
+    if verb == "train":
+        # Data that need a download are replaced by digits of the same shape; a GPU by the CPU.
+        there = {"data=cifar10": ["data=digits", "data.channels=3"], "data=fashion_mnist": ["data=digits"]}
+        kept = [word for given in arguments for word in there.get(given, [given]) if not given.startswith("trainer=")]
+        arguments = [*kept, "trainer=smoke", "logger=none", *NARROW]
+    monkeypatch.setattr(sys, "argv", ["ganlab", *arguments])
+    VERBS[verb].main()
+
+
+def test_readme_has_the_headline() -> None:
+    assert "train model=sngan data=cifar10" in COMMANDS
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("train") and "searchpath" not in c])
+def test_training_command_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = tmp_path / "images"
+    images.mkdir()
+    for place in range(8):
+        Image.fromarray(np.full((32, 32, 3), place, dtype=np.uint8)).save(images / f"{place}.png")
+    import shutil
+
+    shutil.make_archive("my_images", "zip", images)
+    run(command, monkeypatch)
+    assert list(tmp_path.glob("runs/*/checkpoints/last.ckpt"))
+
+
+def test_commands_after_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three commands of one block follow on each other; the real extractor scores few images."""
+    monkeypatch.chdir(tmp_path)
+    training, sampling, scoring = next(
+        [line.split("python -m ganlab.")[1] for line in block.splitlines()]
+        for block in blocks("bash")
+        if "ganlab.sample" in block
+    )
+    run(training, monkeypatch)
+    run(sampling, monkeypatch)
+    assert (tmp_path / "samples" / "grid.png").exists()
+    # 1,500 reference images through the extractor would take 10 s: the split of 297 will do.
+    with_few = scoring.replace("num_samples=2000", "num_samples=32") + " metrics=quick reference=test"
+    run(with_few, monkeypatch)
+    assert "fd_efflite0_32_test" in (tmp_path / "runs" / "quickstart" / "results.jsonl").read_text()
+
+
+def test_gan_of_ones_own_works_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One Python file and one YAML, word for word from the README."""
+    code = next(block for block in blocks("python") if "my_gans/tiny.py" in block)
+    recipe = next(block for block in blocks("yaml") if "my_gans" in block)
+    for path, text in (("my_gans/tiny.py", code), ("my_conf/model/tiny.yaml", recipe)):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    command = next(command for command in COMMANDS if "searchpath" in command)
+    run(command, monkeypatch)
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert run_dir.name.startswith("tiny-digits-")
+    run(f"sample run={run_dir} num=2 out=drawn plugins=[my_gans]", monkeypatch)
+    assert (tmp_path / "drawn" / "00001.png").exists()

@@ -1,5 +1,6 @@
 """Opens the run folder and writes scalars to it and to the trackers."""
 
+import platform
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ class Recorder(pl.Callback):
         self._config = config
         self._every = every_g_steps
         self.latest: dict[str, float] = {}
+        self._unwritten: Mapping[str, Tensor] | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Opens the folder on rank 0, after all ranks have looked at it."""
@@ -48,8 +50,15 @@ class Recorder(pl.Callback):
     ) -> None:
         """Writes the iteration's scalars when a line is due."""
         assert isinstance(pl_module, GANModule)
+        self._unwritten = outputs
         if pl_module.counters.g_step % self._every == 0:
             self._write(trainer, pl_module, outputs)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the last iteration too, so that the shortest run has a line."""
+        assert isinstance(pl_module, GANModule)
+        if self._unwritten is not None:
+            self._write(trainer, pl_module, self._unwritten)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -70,6 +79,7 @@ class Recorder(pl.Callback):
         scalars["train/lr"] = float(trainer.optimizers[1].param_groups[0]["lr"])
         counters = module.counters
         self.latest = scalars
+        self._unwritten = None
         if trainer.is_global_zero:
             axes = {
                 "g_step": counters.g_step,
@@ -90,4 +100,6 @@ class Recorder(pl.Callback):
 def _device_name(trainer: pl.Trainer, device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"cpu ({platform.machine()}, {torch.get_num_threads()} threads)"
     return str(trainer.strategy.root_device)

@@ -8,9 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ganlab.interfaces import Discriminator, Generator
+from ganlab.interfaces import Discriminator, Generator, Penalty
 from ganlab.losses.wasserstein import Wasserstein
 from ganlab.module import Counters, GANModule, Optimization
+from ganlab.noise import Noise
 from ganlab.penalties.weight_clipping import WeightClipping
 
 
@@ -30,9 +31,11 @@ class LinearDiscriminator(Discriminator):
         super().__init__()
         self.linear = nn.Linear(4, 1)
         self.seen: list[Tensor] = []
+        self.seen_with_graph: list[bool] = []
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         self.seen.append(images.detach().clone())
+        self.seen_with_graph.append(images.requires_grad)
         return self.linear(images.flatten(1)).flatten()
 
 
@@ -136,6 +139,11 @@ def test_one_iteration_by_hand() -> None:
     # Wasserstein: the critic's gradient is mean(fake) - mean(real), whatever its weights.
     expected_d = d_weight - 0.25 * (fake.mean(0) - real.mean(0))
     torch.testing.assert_close(weights(module.discriminator)[0].double(), expected_d, rtol=1e-5, atol=1e-7)
+    # No work for nothing: D's step keeps no graph through G, and G's step leaves no gradient in D.
+    assert discriminator.seen_with_graph == [False, False, True]
+    gradient = discriminator.linear.weight.grad
+    assert gradient is not None
+    torch.testing.assert_close(gradient.double()[0], fake.mean(0) - real.mean(0), rtol=1e-5, atol=1e-7)
     # The generator's bias moves along the *updated* critic's weights.
     expected_bias = g_bias + 0.5 * expected_d.flatten()
     torch.testing.assert_close(weights(module.generator)[1].double(), expected_bias, rtol=1e-5, atol=1e-7)
@@ -146,6 +154,28 @@ def test_weight_clipping_holds_after_each_update() -> None:
     module = make(constraint=WeightClipping(bound=0.01))
     run(module, 1)
     assert max(float(w.abs().max()) for w in weights(module.discriminator)) <= 0.01
+
+
+class Constant(Penalty):
+    """Its gradient with respect to D's bias is `weight`, so the bias shows when it was added, and how often."""
+
+    def __call__(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise
+    ) -> Tensor:
+        assert isinstance(discriminator, LinearDiscriminator)
+        return self.weight * discriminator.linear.bias.sum()
+
+
+@pytest.mark.parametrize(("interval", "expected"), [(1, -4.0), (2, -4.0), (4, -4.0), (3, -6.0)])
+def test_lazy_penalty_counts_discriminator_updates(interval: int, expected: float) -> None:
+    """Catches: counting G steps, a missing factor `interval`, a penalty left out of the loss.
+
+    Wasserstein's gradient of the bias is 0; four D updates add `-lr * weight * interval` at updates 0, k, 2k...
+    """
+    module = make(d_lr=1.0, n_critic=2, penalty=Constant(weight=1.0, interval=interval))
+    before = float(weights(module.discriminator)[1])
+    run(module, 2)
+    assert float(weights(module.discriminator)[1]) - before == pytest.approx(expected, abs=1e-5)
 
 
 def test_gradient_clipping_bounds_the_step() -> None:

@@ -15,7 +15,14 @@ from ganlab.tracking.run_folder import RunFolder
 from ganlab.train import train
 
 POINTS = (
-    *("model=gan", "data=ring2d", "trainer=cpu", "logger=none", "data.source.num_points=400", "data.batch_size=8"),
+    *(
+        "model=gan",
+        "data=ring2d",
+        "trainer=cpu",
+        "logger=none",
+        "data.source.num_points=400",
+        "data.batch_size=8",
+    ),
     *("model.latent_dim=2", "model.generator.channels=4", "model.discriminator.channels=4", "ema=default"),
     *("evaluate.num_samples=32", "evaluate.batch_size=10", "samples.num=4", "log.every_g_steps=1"),
 )
@@ -33,7 +40,11 @@ def command(monkeypatch: pytest.MonkeyPatch, verb: object, *arguments: str) -> N
 
 def test_evaluation_does_not_disturb_training(tmp_path: Path) -> None:
     """Catches: a draw from the global generator, eval mode left on, power iterations or statistics moved."""
-    train(compose_config(*POINTS, "budget.g_steps=6", "evaluate.every_g_steps=2", f"run_dir={tmp_path / 'with'}"))
+    train(
+        compose_config(
+            *POINTS, "budget.g_steps=6", "evaluate.every_g_steps=2", f"run_dir={tmp_path / 'with'}"
+        )
+    )
     train(compose_config(*POINTS, "budget.g_steps=6", "metrics=none", f"run_dir={tmp_path / 'without'}"))
     with_scores, without = (
         load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("with", "without")
@@ -47,7 +58,12 @@ def test_evaluation_does_not_disturb_training(tmp_path: Path) -> None:
 
 def test_scores_come_at_exactly_the_iterations_asked(tmp_path: Path) -> None:
     """Also across a resumption, and once at the end."""
-    recipe = (*POINTS, "evaluate.every_g_steps=3", "evaluate.before_training=true", f"run_dir={tmp_path / 'run'}")
+    recipe = (
+        *POINTS,
+        "evaluate.every_g_steps=3",
+        "evaluate.before_training=true",
+        f"run_dir={tmp_path / 'run'}",
+    )
     train(compose_config(*recipe, "budget.g_steps=4"))
     run = train(compose_config(*recipe, "budget.g_steps=7"))
     at = [result["g_step"] for result in run.results() if result["metric"].startswith("modes")]
@@ -115,7 +131,9 @@ def test_sampling_the_same_seed_gives_the_same_array(tmp_path: Path, monkeypatch
     run = train(compose_config(*IMAGES, "budget.g_steps=1", f"run_dir={tmp_path / 'run'}"))
     for name, seed, batch_size in (("a", 0, 2), ("b", 0, 5), ("c", 1, 5)):
         out = f"out={tmp_path / name}.npz"
-        command(monkeypatch, sample, f"run={run.path}", "num=5", out, f"seed={seed}", f"batch_size={batch_size}")
+        command(
+            monkeypatch, sample, f"run={run.path}", "num=5", out, f"seed={seed}", f"batch_size={batch_size}"
+        )
     a, b, c = (np.load(tmp_path / f"{name}.npz", allow_pickle=False)["images"] for name in "abc")
     assert (a.shape, a.dtype) == ((5, 8, 8, 1), np.uint8)
     assert np.abs(a.astype(int) - b).max() <= 1

@@ -34,7 +34,12 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if verb == "train":
         # Data that need a download are replaced by digits of the same shape; a GPU by the CPU.
         there = {"data=cifar10": ["data=digits", "data.channels=3"], "data=fashion_mnist": ["data=digits"]}
-        kept = [word for given in arguments for word in there.get(given, [given]) if not given.startswith("trainer=")]
+        kept = [
+            word
+            for given in arguments
+            for word in there.get(given, [given])
+            if not given.startswith("trainer=")
+        ]
         arguments = [*kept, "trainer=smoke", "logger=none", *NARROW]
     monkeypatch.setattr(sys, "argv", ["ganlab", *arguments])
     VERBS[verb].main()

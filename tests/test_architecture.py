@@ -17,11 +17,11 @@ PACKAGE = Path(__file__).parents[1] / "ganlab"
 
 ROWS = (
     ("__init__", "errors", "files", "noise", "interfaces", "images", "schedules", "ema"),
-    ("losses", "penalties", "models", "augment", "metrics", "sampling", "drawing", "paths"),
+    ("losses", "penalties", "models", "augment", "metrics", "sampling", "drawing", "paths", "tables"),
     ("module", "data", "scoring", "config"),
     ("tracking",),
     ("checkpoint",),
-    ("resume",),
+    ("resume", "comparison"),
     ("callbacks", "cli"),
     ("build",),
     ("train", "evaluate", "sample", "compare", "dashboard"),
@@ -45,7 +45,7 @@ MATHEMATICS = {
 }
 """Rooms that import torch and numpy only, so that they outlive the frameworks."""
 
-TORCH_FREE = {"__init__", "__main__", "errors", "files", "paths", "config", "cli"}
+TORCH_FREE = {"__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables"}
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""
 
 CONFIGURED = {"build", "paths", "train", "evaluate", "sample", "config", "cli"}

@@ -139,6 +139,8 @@ def test_one_iteration_by_hand() -> None:
     # Wasserstein: the critic's gradient is mean(fake) - mean(real), whatever its weights.
     expected_d = d_weight - 0.25 * (fake.mean(0) - real.mean(0))
     torch.testing.assert_close(weights(module.discriminator)[0].double(), expected_d, rtol=1e-5, atol=1e-7)
+    fake_in_g_step = discriminator.seen[2].double().flatten(1)  # by the same weights as `fake`
+    assert not torch.equal(fake_in_g_step, fake), "the G step must draw latents of its own"
     # No work for nothing: D's step keeps no graph through G, and G's step leaves no gradient in D.
     assert discriminator.seen_with_graph == [False, False, True]
     gradient = discriminator.linear.weight.grad

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganlab import evaluate, sample, train
+from ganlab import compare, evaluate, sample, train
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-VERBS = {"train": train, "evaluate": evaluate, "sample": sample}
+VERBS = {"train": train, "evaluate": evaluate, "sample": sample, "compare": compare}
 NARROW = ("model.generator.channels=8", "model.discriminator.channels=8")
 
 
@@ -67,7 +67,7 @@ def test_training_command_runs(command: str, tmp_path: Path, monkeypatch: pytest
 def test_commands_after_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The three commands of one block follow on each other; the real extractor scores few images."""
     monkeypatch.chdir(tmp_path)
-    training, sampling, scoring = next(
+    training, sampling, scoring, comparing = next(
         [line.split("python -m ganlab.")[1] for line in block.splitlines()]
         for block in blocks("bash")
         if "ganlab.sample" in block
@@ -78,6 +78,7 @@ def test_commands_after_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     # 1,500 reference images through the extractor would take 10 s: the split of 297 will do.
     with_few = scoring.replace("num_samples=2000", "num_samples=32") + " metrics=quick reference=test"
     run(with_few, monkeypatch)
+    run(comparing, monkeypatch)
     assert "fd_efflite0_32_test" in (tmp_path / "runs" / "quickstart" / "results.jsonl").read_text()
 
 

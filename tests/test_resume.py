@@ -80,6 +80,7 @@ def test_40_equals_17_and_23(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", 40, *EVERYTHING)
     run(tmp_path / "parts", 17, *EVERYTHING)
     resumed = run(tmp_path / "parts", 40, *EVERYTHING)
+    assert whole["ema"], "the average must be in the checkpoint"
     assert_equal_state(whole, resumed)
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
 

@@ -9,6 +9,7 @@ import yaml
 
 from ganlab import __version__
 from ganlab.checkpoint import save_checkpoint
+from ganlab.comparison import is_lower_better
 from ganlab.config import Config, identity
 from ganlab.errors import DivergedError
 from ganlab.module import GANModule
@@ -130,11 +131,6 @@ class BestCheckpoint(pl.Callback):
         ]
         if values[-1] == min(values) and values[-1] < math.inf:
             self._checkpointing.save(trainer, pl_module, "best.ckpt")
-
-
-def is_lower_better(metric: str) -> bool:
-    """Says whether a smaller value of this metric is better: true of distances alone."""
-    return metric.startswith(("fid", "fd_", "kid", "kd_", "ppl"))
 
 
 def _is_monitored(metric: str, monitor: str) -> bool:

@@ -1,0 +1,222 @@
+"""Runs beside each other: what differs between them, and which of their numbers may be ranked.
+
+Pure functions over run folders. Numbers may be ranked when their protocols agree in every field but those that say
+which sample was drawn (`seed`) or by which release (`ganlab`).
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganlab.config import Config, identity
+from ganlab.errors import DataError
+from ganlab.tracking.run_folder import RunFolder
+
+NOT_COMPARED = ("seed", "ganlab")
+"""Protocol fields that may differ between numbers that are ranked."""
+
+_ABSENT = "absent"
+
+
+@dataclass(frozen=True, eq=False)
+class RunSummary:
+    """What a comparison needs of one run."""
+
+    path: Path
+    config: Config
+    status: Mapping[str, Any]
+    results: Sequence[Mapping[str, Any]]
+    seconds: float | None
+    images: int | None
+
+    @property
+    def identity_without_seed(self) -> dict[str, Any]:
+        """What decides the mathematics, seed aside: equal for repetitions of one experiment."""
+        return {key: value for key, value in identity(self.config).items() if key != "seed"}
+
+    def scores(self, metric: str) -> list[Mapping[str, Any]]:
+        """Returns the results of one metric in order of `g_step`; of several at one `g_step`, the latest."""
+        latest = {result["g_step"]: result for result in self.results if result["metric"] == metric}
+        return [latest[g_step] for g_step in sorted(latest)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one group of runs."""
+
+    values: tuple[float, ...]
+    """One for each run that has this metric."""
+    protocols: tuple[Mapping[str, Any], ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over training seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over training seeds (n - 1); `None` for a single run."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in nothing but the seed."""
+
+    name: str
+    runs: tuple[RunSummary, ...]
+    settings: Mapping[str, Any]
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of runs."""
+
+    rows: Sequence[Row]
+    keys: Sequence[str]
+    """Configuration keys that differ."""
+    metrics: Sequence[str]
+    conflicts: Mapping[str, Mapping[str, Sequence[Any]]]
+    """For each metric that may not be ranked: the protocol fields that differ, and their values."""
+
+
+def find_runs(paths: Iterable[Path | str]) -> list[RunSummary]:
+    """Reads runs from run folders, and from folders that hold some at any depth.
+
+    Raises:
+        DataError: if a path holds no run.
+    """
+    folders: dict[Path, None] = {}
+    for path in map(Path, paths):
+        found = sorted({config.parent for config in path.rglob("config.yaml") if _is_run(config.parent)})
+        if not found:
+            raise DataError(f"{path}: holds no run; give run folders, or a folder of them such as runs/")
+        folders.update(dict.fromkeys(found))
+    return [read_run(folder) for folder in folders]
+
+
+def read_run(path: Path) -> RunSummary:
+    """Reads one run folder; a run that is still training is read as far as it has come."""
+    folder = RunFolder(path)
+    last = folder.last_metrics()
+    return RunSummary(
+        path, folder.config(), folder.status(), folder.results(), last.get("seconds"), last.get("images")
+    )
+
+
+def compare(runs: Sequence[RunSummary], pick: str = "last", ignore: Collection[str] = ()) -> Comparison:
+    """Groups runs by everything but the seed and lines their scores up.
+
+    Args:
+        runs: to compare.
+        pick: `last` or `best` score of each run.
+        ignore: further protocol fields that may differ.
+    """
+    groups: dict[str, list[RunSummary]] = {}
+    for run in _latest_of_each_seed(runs):
+        groups.setdefault(json.dumps(run.identity_without_seed, sort_keys=True), []).append(run)
+    keys = differing_keys([group[0].identity_without_seed for group in groups.values()])
+    metrics = list(dict.fromkeys(result["metric"] for run in runs for result in run.results))
+    rows = [_row(group, keys, metrics, pick) for group in groups.values()]
+    conflicts = {metric: fields for metric in metrics if (fields := _conflict(rows, metric, ignore))}
+    return Comparison(rows, keys, metrics, conflicts)
+
+
+def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the keys that do not have one and the same value everywhere, in sorted order.
+
+    Keys that only repeat a shorter one (`model.generator.latent_dim` beside `model.latent_dim`) are left out.
+    """
+    every = sorted({key for setting in settings for key in setting})
+    columns = {key: [setting.get(key, _ABSENT) for setting in settings] for key in every}
+    differing = {
+        key: column for key, column in columns.items() if any(value != column[0] for value in column)
+    }
+
+    def repeats_a_shorter_key(key: str) -> bool:
+        return any(
+            other.count(".") < key.count(".")
+            and other.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]
+            and differing[other] == differing[key]
+            for other in differing
+        )
+
+    return [key for key in differing if not repeats_a_shorter_key(key)]
+
+
+def is_lower_better(metric: str) -> bool:
+    """Says whether a smaller value of this metric is better: true of distances alone."""
+    return metric.startswith(("fid", "fd_", "kid", "kd_", "ppl"))
+
+
+def best_rows(comparison: Comparison, metric: str) -> set[str]:
+    """Returns the names of the best rows by one metric; none where it may not be ranked."""
+    scored = {row.name: row.cells[metric].mean for row in comparison.rows if metric in row.cells}
+    if metric in comparison.conflicts or len(scored) < 2:
+        return set()
+    best: Callable[[Iterable[float]], float] = min if is_lower_better(metric) else max
+    return {name for name, value in scored.items() if value == best(scored.values())}
+
+
+def _latest_of_each_seed(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """Drops runs that only repeat another with the same seed: they are no further sample."""
+    latest: dict[str, RunSummary] = {}
+    for run in sorted(runs, key=lambda run: str(run.status.get("started"))):
+        latest[json.dumps(identity(run.config), sort_keys=True)] = run
+    return [run for run in runs if run in latest.values()]
+
+
+def _row(group: Sequence[RunSummary], keys: Sequence[str], metrics: Sequence[str], pick: str) -> Row:
+    cells = {}
+    for metric in metrics:
+        chosen = [result for run in group if (result := _pick(run.scores(metric), pick)) is not None]
+        if chosen:
+            values, protocols = zip(
+                *((result["value"], result["protocol"]) for result in chosen), strict=True
+            )
+            cells[metric] = Cell(values, protocols)
+    seeds = sorted({int(run.config["seed"]) for run in group})
+    name = str(group[0].config["run_name"])
+    # A group of several seeds goes by the name that they share.
+    name = name if len(group) == 1 else name.rsplit("-s", 1)[0]
+    settings = {key: group[0].identity_without_seed.get(key) for key in keys}
+    return Row(name, tuple(group), {**settings, "seeds": seeds}, cells)
+
+
+def _pick(scores: Sequence[Mapping[str, Any]], pick: str) -> Mapping[str, Any] | None:
+    finite = [score for score in scores if score["value"] is not None]
+    if not finite:
+        return None
+    if pick == "last":
+        return finite[-1]
+    sign = 1 if is_lower_better(finite[0]["metric"]) else -1
+    return min(finite, key=lambda score: sign * score["value"])
+
+
+def _conflict(rows: Sequence[Row], metric: str, ignore: Collection[str]) -> dict[str, list[Any]]:
+    """Returns the protocol fields in which numbers of one metric differ, with the values met."""
+    protocols = [protocol for row in rows if metric in row.cells for protocol in row.cells[metric].protocols]
+    fields = list(dict.fromkeys(field for protocol in protocols for field in protocol))
+    conflict = {}
+    for field in fields:
+        values = list(_distinct(protocol.get(field) for protocol in protocols))
+        if len(values) > 1 and field not in (*NOT_COMPARED, *ignore):
+            conflict[field] = values
+    return conflict
+
+
+def _distinct(values: Iterable[Any]) -> Iterator[Any]:
+    seen: set[str] = set()
+    for value in values:
+        text = json.dumps(value, sort_keys=True)
+        if text not in seen:
+            seen.add(text)
+            yield value
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "run.json").exists()

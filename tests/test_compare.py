@@ -1,0 +1,172 @@
+"""Runs beside each other: grouped by seed, ranked only by equal protocols."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganlab import compare as verb
+from ganlab.cli import compose_config
+from ganlab.compare import CompareOptions, show
+from ganlab.comparison import compare, differing_keys, find_runs
+from ganlab.errors import ConfigurationError, DataError
+from ganlab.tracking.run_folder import RunFolder
+
+PROTOCOL = {
+    "extractor": "efflite0",
+    "num_samples": 2000,
+    "batch_norm": "running",
+    "generator": "ema",
+    "seed": 0,
+}
+
+
+def make_run(
+    folder: Path,
+    *overrides: str,
+    scores: dict[int, float],
+    metric: str = "fd_efflite0_2k_train",
+    **protocol: Any,
+) -> Path:
+    config = compose_config("model=gan", *overrides)
+    path = folder / config["run_name"]
+    run = RunFolder(path)
+    run.open(config, {})
+    for g_step, value in scores.items():
+        run.append_metrics({"g_step": g_step, "images": g_step * 100, "seconds": g_step / 10})
+        seed = config["seed"]
+        result = {
+            "g_step": g_step,
+            "metric": metric,
+            "value": value,
+            "protocol": {**PROTOCOL, "seed": seed, **protocol},
+        }
+        run.append_result({**result, "seconds": 1.0})
+    run.set_status("finished", g_steps=max(scores))
+    run.close()
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    for seed, value in enumerate([10.0, 14.0]):
+        make_run(tmp_path, "loss=hinge", f"seed={seed}", scores={1: 50.0, 2: value})
+    make_run(tmp_path, "loss=nonsaturating", scores={1: 5.0, 2: 30.0})
+    return tmp_path
+
+
+def test_seeds_are_one_row_with_mean_and_deviation(runs: Path) -> None:
+    """Catches: the population's deviation (2.0), seeds as rows, the seed among the keys that differ."""
+    comparison = compare(find_runs([runs]))
+    assert comparison.keys == ["loss._target_"]
+    cells = {len(row.runs): row.cells["fd_efflite0_2k_train"] for row in comparison.rows}
+    assert cells[2].mean == 12.0
+    assert cells[2].sd == pytest.approx(8**0.5)
+    assert cells[1].sd is None
+
+
+def test_a_repeated_seed_is_no_further_sample(tmp_path: Path) -> None:
+    """Catches: the same run in two folders counted as two seeds."""
+    for place in ("first", "again"):
+        make_run(tmp_path / place, scores={1: 3.0})
+    (row,) = compare(find_runs([tmp_path])).rows
+    assert len(row.runs) == 1
+
+
+def test_last_and_best_differ(runs: Path) -> None:
+    """Catches: `best` of a distance taken as the largest."""
+    last, best = (compare(find_runs([runs]), pick) for pick in ("last", "best"))
+    single = [
+        next(row for row in c.rows if len(row.runs) == 1).cells["fd_efflite0_2k_train"] for c in (last, best)
+    ]
+    assert [cell.mean for cell in single] == [30.0, 5.0]
+
+
+def test_equal_protocols_are_ranked(runs: Path) -> None:
+    table = show([str(runs)], CompareOptions(sort="fd_efflite0_2k_train"))
+    first, second = table.splitlines()[2:4]
+    assert "Hinge" in first
+    assert "12 ± 2.8 (2)*" in first
+    assert "NonSaturating" in second
+    assert "*" not in second
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("batch_norm", "batch of 64"), ("num_samples", 2001), ("extra", True)]
+)
+def test_different_protocols_are_not_ranked(runs: Path, field: str, value: Any) -> None:
+    """Catches: a field left out of the fingerprint, one that only some protocols have, a silent best mark."""
+    make_run(runs, "loss=wasserstein", scores={2: 1.0}, **{field: value})
+    table = show([str(runs)], CompareOptions())
+    assert f"fd_efflite0_2k_train: not ranked, protocols differ in {field} (" in table
+    assert "*" not in table
+    with pytest.raises(ConfigurationError, match=rf"not ranked, protocols differ in {field}.*ignore="):
+        show([str(runs)], CompareOptions(sort="fd_efflite0_2k_train"))
+    allowed = show([str(runs)], CompareOptions(sort="fd_efflite0_2k_train", ignore=[field]))
+    assert "Wasserstein" in allowed.splitlines()[2]
+
+
+def test_higher_is_better_but_for_distances(tmp_path: Path) -> None:
+    make_run(tmp_path, "loss=hinge", scores={1: 2.0}, metric="is50k")
+    make_run(tmp_path, "loss=minimax", scores={1: 7.0}, metric="is50k")
+    table = show([str(tmp_path)], CompareOptions(sort="is50k"))
+    assert "7*" in table.splitlines()[2]
+
+
+def test_other_forms(runs: Path) -> None:
+    rows = list(csv.reader(io.StringIO(show([str(runs)], CompareOptions(format="csv")))))
+    assert rows[0][:2] == ["run", "loss"]
+    assert len(rows) == 3
+    assert {len(row) for row in rows} == {len(rows[0])}
+    parsed = json.loads(show([str(runs)], CompareOptions(format="json")))
+    assert parsed[0]["scores"]["fd_efflite0_2k_train"]["values"]
+    latex = show([str(runs)], CompareOptions(format="latex"))
+    assert r"fd\_efflite0\_2k\_train" in latex
+    assert latex.count(r"\\") == 3
+    assert show([str(runs)], CompareOptions(format="markdown")).splitlines()[1].startswith("| --- |")
+
+
+def test_where_chooses_runs(runs: Path) -> None:
+    table = show([str(runs)], CompareOptions(where=["loss._target_=ganlab.losses.hinge.Hinge"]))
+    assert len(table.splitlines()[2:3]) == 1
+    assert "nonsaturating" not in table
+    with pytest.raises(ConfigurationError, match="no run is like that"):
+        show([str(runs)], CompareOptions(where=["n_critic=99"]))
+
+
+def test_copied_keys_are_shown_once() -> None:
+    """Catches: a column for each interpolation of one key; and columns dropped that only look alike."""
+    settings = [
+        {"model.latent_dim": n, "model.generator.latent_dim": n, "a.lr": n, "b.lr": n} for n in (1, 2)
+    ]
+    assert differing_keys(settings) == ["a.lr", "b.lr", "model.latent_dim"]
+
+
+def test_torn_and_growing_files_are_read(runs: Path) -> None:
+    """A run that is being written: half a last line in each file."""
+    run = next(path for path in runs.iterdir())
+    for name in ("metrics.jsonl", "results.jsonl"):
+        with (run / name).open("a") as file:
+            file.write('{"g_step": 3, "val')
+    assert len(compare(find_runs([runs])).rows) == 2
+
+
+def test_folder_without_runs_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DataError, match="holds no run"):
+        find_runs([tmp_path])
+
+
+def test_command_line(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ganlab", str(runs), "scores=best"])
+    verb.main()
+    assert "fd_efflite0_2k_train" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["ganlab"])
+    with pytest.raises(SystemExit) as ended:
+        verb.main()
+    assert ended.value.code == 2

@@ -90,7 +90,7 @@ class Evaluate(Section):
     batch_size: PositiveInt
     extractor: str
     reference: Literal["train", "test"]
-    batch_norm: Literal["running", "batch"]
+    batch_norm: Literal["running", "batch", "standing"]
 
 
 class Samples(Section):

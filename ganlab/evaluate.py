@@ -26,7 +26,7 @@ USAGE = """usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
   num_samples=N      generated images; default: the run's evaluate.num_samples
   extractor=NAME     auto, inception, efflite0, points; default: the run's
   reference=train    train or test split; default: the run's
-  batch_norm=running running or batch; default: the run's
+  batch_norm=running running, batch or standing; default: the run's
   batch_size=N       images at once; default: the run's
   truncation=1.0     factor of the latents
   seed=N             of the latents; default: the run's
@@ -96,8 +96,10 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def _with_options(config: Config, options: EvaluateOptions) -> Config:
     """Returns the run's configuration with its evaluation changed as typed."""
+    from ganlab.sampling import BATCH_NORM_POLICIES
+
     changed = {name: getattr(options, name) for name in _FROM_RUN if getattr(options, name) is not None}
-    choices = {"reference": ("train", "test"), "batch_norm": ("running", "batch")}
+    choices = {"reference": ("train", "test"), "batch_norm": BATCH_NORM_POLICIES}
     for name, allowed in choices.items():
         if name in changed and changed[name] not in allowed:
             raise ConfigurationError(f"{name}={changed[name]}: choose {' or '.join(allowed)}")

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from ganlab import __version__
 from ganlab.interfaces import Generator
 from ganlab.metrics.evaluation import Evaluation, Score
-from ganlab.sampling import Sampler
+from ganlab.sampling import Sampler, describe_batch_norm
 
 
 def score(
@@ -29,16 +29,22 @@ def score(
         generator: copied, not changed.
         which: `ema` or `raw`.
         seed: of the latents.
-        batch_norm: `running` or `batch`.
+        batch_norm: `running`, `batch` or `standing`; see `Sampler`.
         truncation: factor of the latents.
         rank, world_size: this process's share; rank 0 shows a progress bar.
     """
     sampler = Sampler(
-        generator, "evaluation", seed, evaluation.num_samples, batch_norm=batch_norm, truncation=truncation
+        generator,
+        "evaluation",
+        seed,
+        evaluation.num_samples,
+        batch_norm=batch_norm,
+        truncation=truncation,
+        batch_size=evaluation.batch_size,
     )
     protocol = {
         "generator": which,
-        "batch_norm": batch_norm if batch_norm == "running" else f"batch of {evaluation.batch_size}",
+        "batch_norm": describe_batch_norm(batch_norm, evaluation.batch_size),
         "truncation": truncation,
         "seed": seed,
         "precision": "float32",

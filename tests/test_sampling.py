@@ -37,7 +37,7 @@ def test_seed_and_purpose_choose_the_latents() -> None:
     assert not torch.equal(lists[0], lists[2])
 
 
-@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+@pytest.mark.parametrize("batch_norm", ["running", "batch", "standing"])
 def test_generator_and_global_rng_are_untouched(batch_norm: str) -> None:
     """Catches: eval() left on, running statistics moved by batch statistics, a draw from the global generator."""
     generator = Tiny().train()
@@ -63,6 +63,22 @@ def test_batch_norm_policies_differ_as_named() -> None:
     }
     assert mean["batch"] < 1e-5
     assert mean["running"] > 1.0
+
+
+def test_standing_statistics_are_those_of_the_weights_at_hand() -> None:
+    """Catches: the stale running mean kept (3 off), or averaged in with momentum; the mean of 16 batches of 64
+    latents through a linear layer is its bias, to about 1 / sqrt(1024)."""
+    generator = Tiny()
+    with torch.no_grad():
+        generator.norm.running_mean += 3.0
+    sampler = Sampler(generator, "samples", 0, 4, batch_norm="standing")
+    norm = sampler._generator.norm
+    assert not norm.training
+    torch.testing.assert_close(norm.running_mean, generator.linear.bias.detach(), atol=0.1, rtol=0)
+    variance = generator.linear.weight.detach().square().sum(1)
+    torch.testing.assert_close(norm.running_var, variance, atol=0.0, rtol=0.2)
+    again = Sampler(generator, "samples", 0, 4, batch_norm="standing")
+    assert torch.equal(sampler(0, 4), again(0, 4))
 
 
 def test_truncation_scales_latents() -> None:

@@ -25,7 +25,7 @@ class Evaluate(pl.Callback):
         seed: of the run; the latents are fixed by it.
         every_g_steps: `None` for only at the end.
         before_training: also score the untrained generator.
-        batch_norm: `running` or `batch`.
+        batch_norm: `running`, `batch` or `standing`; see `Sampler`.
     """
 
     def __init__(

@@ -22,9 +22,14 @@ def test_old_content_stays_whole_for_who_has_it_open(tmp_path: Path) -> None:
 def test_failure_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
-    with pytest.raises(RuntimeError), atomic_path(path) as part:
-        part.write_bytes(b"half")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with atomic_path(path) as part:
+            part.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 

@@ -114,6 +114,8 @@ def _notes(comparison: Comparison, metrics: Sequence[str], options: CompareOptio
     ]
     if any(len(row.runs) > 1 for row in comparison.rows):
         notes.append("a ± b (n): mean and standard deviation over n training seeds")
+    if any(cell.interval for row in comparison.rows for cell in row.cells.values()):
+        notes.append("a [b, c]: one training run; bootstrap 95 % interval over the images of its evaluation")
     return ["", *notes] if notes else []
 
 
@@ -135,7 +137,11 @@ def _score(row: Row, metric: str) -> str:
     if metric not in row.cells:
         return "-"
     cell = row.cells[metric]
-    return f"{cell.mean:.4g}" if cell.sd is None else f"{cell.mean:.4g} ± {cell.sd:.2g} ({len(cell.values)})"
+    if cell.sd is not None:
+        return f"{cell.mean:.4g} ± {cell.sd:.2g} ({len(cell.values)})"
+    if cell.interval is not None:
+        return f"{cell.mean:.4g} [{cell.interval[0]:.4g}, {cell.interval[1]:.4g}]"
+    return f"{cell.mean:.4g}"
 
 
 def _progress(row: Row) -> str:

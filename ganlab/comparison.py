@@ -50,6 +50,8 @@ class Cell:
     values: tuple[float, ...]
     """One for each run that has this metric."""
     protocols: tuple[Mapping[str, Any], ...]
+    interval: tuple[float, float] | None = None
+    """Bootstrap 95 % interval over the evaluation's images; for a single run only, and where it was computed."""
 
     @property
     def mean(self) -> float:
@@ -175,10 +177,12 @@ def _row(group: Sequence[RunSummary], keys: Sequence[str], metrics: Sequence[str
     for metric in metrics:
         chosen = [result for run in group if (result := _pick(run.scores(metric), pick)) is not None]
         if chosen:
-            values, protocols = zip(
-                *((result["value"], result["protocol"]) for result in chosen), strict=True
+            interval = chosen[0].get("ci95") if len(chosen) == 1 else None
+            cells[metric] = Cell(
+                values=tuple(result["value"] for result in chosen),
+                protocols=tuple(result["protocol"] for result in chosen),
+                interval=(interval[0], interval[1]) if interval else None,
             )
-            cells[metric] = Cell(values, protocols)
     seeds = sorted({int(run.config["seed"]) for run in group})
     name = str(group[0].config["run_name"])
     # A group of several seeds goes by the name that they share.

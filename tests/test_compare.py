@@ -30,6 +30,7 @@ def make_run(
     *overrides: str,
     scores: dict[int, float],
     metric: str = "fd_efflite0_2k_train",
+    ci95: list[float] | None = None,
     **protocol: Any,
 ) -> Path:
     config = compose_config("model=gan", *overrides)
@@ -45,7 +46,7 @@ def make_run(
             "value": value,
             "protocol": {**PROTOCOL, "seed": seed, **protocol},
         }
-        run.append_result({**result, "seconds": 1.0})
+        run.append_result({**result, "seconds": 1.0, **({"ci95": ci95} if ci95 else {})})
     run.set_status("finished", g_steps=max(scores))
     run.close()
     return path
@@ -108,6 +109,18 @@ def test_different_protocols_are_not_ranked(runs: Path, field: str, value: Any) 
         show([str(runs)], CompareOptions(sort="fd_efflite0_2k_train"))
     allowed = show([str(runs)], CompareOptions(sort="fd_efflite0_2k_train", ignore=[field]))
     assert "Wasserstein" in allowed.splitlines()[2]
+
+
+def test_table_says_which_uncertainty_it_shows(tmp_path: Path) -> None:
+    """Catches: an interval over images shown as if it were one over training seeds."""
+    for seed in (0, 1):
+        make_run(tmp_path, "loss=hinge", f"seed={seed}", scores={1: 2.0 + seed}, ci95=[1.0, 4.0])
+    make_run(tmp_path, "loss=minimax", scores={1: 7.0}, ci95=[6.5, 7.25])
+    table = show([str(tmp_path)], CompareOptions())
+    assert "2.5 ± 0.71 (2)" in table
+    assert "7 [6.5, 7.25]" in table
+    assert "over n training seeds" in table
+    assert "over the images of its evaluation" in table
 
 
 def test_higher_is_better_but_for_distances(tmp_path: Path) -> None:

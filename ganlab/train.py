@@ -56,7 +56,7 @@ def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | No
         return
     from ganlab.callbacks.interrupt import Interrupted
 
-    stopped = isinstance(error, Interrupted | KeyboardInterrupt)
+    stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
     status = "finished" if error is None else "interrupted" if stopped else "failed"
     counters = module.counters
     run.set_status(

@@ -229,6 +229,26 @@ def test_signal_saves_at_a_boundary(
     assert_equal_state(whole, run(tmp_path / "parts", 6, *EVERYTHING))
 
 
+def test_second_signal_leaves_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends in the middle of an iteration; the older checkpoint is whole."""
+    import signal
+
+    step: Callable[..., Any] = GANModule._generator_step
+
+    def interrupted_step(self: GANModule, *arguments: Any) -> Any:
+        if self.counters.g_step == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(GANModule, "_generator_step", interrupted_step)
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path / "run", 6, *EVERYTHING, "checkpoint.every_g_steps=2")
+    assert ended.value.code == 130
+    assert RunFolder(tmp_path / "run").status()["status"] == "interrupted"
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["counters"]["g_step"] == 2
+
+
 def test_interrupt_takes_the_signals_that_matter() -> None:
     assert {number.name for number in Interrupt.SIGNALS} == {"SIGINT", "SIGTERM"}
 

@@ -1,22 +1,18 @@
 """The only place that turns configuration into objects."""
 
-import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
 import yaml
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganlab.callbacks.budget import BudgetStop
 from ganlab.callbacks.checkpoint import BestCheckpoint, Checkpointing
@@ -25,49 +21,26 @@ from ganlab.callbacks.interrupt import Interrupt
 from ganlab.callbacks.progress import Progress
 from ganlab.callbacks.recorder import Recorder
 from ganlab.callbacks.samples import Samples
+from ganlab.callbacks.watchdog import Watchdog
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_group
 from ganlab.config import Config
 from ganlab.data.datamodule import GANDataModule
 from ganlab.ema import GeneratorEMA
-from ganlab.errors import ConfigurationError, GanlabError
-from ganlab.interfaces import Discriminator, FeatureExtractor, Generator
+from ganlab.errors import ConfigurationError
+from ganlab.instantiation import TRUSTED, build, check_arguments, check_trusted
+from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
 from ganlab.metrics.evaluation import Evaluation
-from ganlab.metrics.extractors import choose_extractor_name
+from ganlab.metrics.extractors import choose_extractor_name, read_extractor_file, say_how_to_get_fid
+from ganlab.metrics.metric import GeneratorMetric
+from ganlab.metrics.probe import GeneratorProbe
+from ganlab.metrics.reference import ReferenceStatistics
 from ganlab.module import GANModule, Optimization
 from ganlab.noise import mix
 from ganlab.paths import cache_dir
 from ganlab.resume import Plan
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Trackers
-
-TRUSTED = ("ganlab.", "torch.optim.", "torch.nn.")
-"""What the configuration of a run folder, which may come from a stranger, may name as a `_target_`."""
-
-
-def build(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
-    """Makes the object that a configuration node describes; an empty node is absent, and gives `None`.
-
-    Args:
-        key: where the node stands, for error messages.
-        node: with `_target_` and the constructor's arguments.
-        arguments: further arguments, objects rather than configuration.
-
-    Raises:
-        ConfigurationError: if the target cannot be found, or does not take these arguments or values.
-    """
-    if not node:
-        return None
-    check_arguments(key, node, arguments)
-    try:
-        return instantiate(dict(node), _convert_="all", **arguments)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, GanlabError):
-            raise cause from None
-        if isinstance(cause, ValueError):
-            raise ConfigurationError(f"{key}: {cause}") from error
-        raise cause from None
 
 
 def build_generator(config: Config) -> Generator:
@@ -122,14 +95,29 @@ def build_data(config: Config) -> GANDataModule:
     )
 
 
-def build_extractor(name: str, **options: Any) -> FeatureExtractor:
-    """Makes the feature extractor of `conf/extractor/<name>.yaml`; `auto` takes Inception where its weights are.
+def build_extractor(name: str, trusted: tuple[str, ...] | None = None, **options: Any) -> FeatureExtractor:
+    """Makes a feature extractor, without drawing from the global random state.
+
+    Args:
+        name: `auto` (Inception where its weights are, else efflite0), an option of `conf/extractor`, or the path of
+            a YAML file of one's own.
+        trusted: packages that a file may name as `_target_`; `None` for a file that the user typed.
+        options: arguments that replace those of the YAML.
 
     Raises:
         ConfigurationError: if there is no such extractor.
     """
-    name = choose_extractor_name() if name == "auto" else name
-    return cast(FeatureExtractor, build(f"extractor={name}", {**compose_group("extractor", name), **options}))
+    if name == "auto":
+        name = choose_extractor_name()
+        if name != "inception":
+            rank_zero_only(say_how_to_get_fid)()
+    is_file = Path(name).suffix in (".yaml", ".yml")
+    node = read_extractor_file(Path(name)) if is_file else compose_group("extractor", name)
+    if trusted is not None:
+        check_trusted(node, trusted)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # a module without weights of its own is the same in every run
+        return cast(FeatureExtractor, build(f"extractor={name}", {**node, **options}))
 
 
 def parse_device(name: str) -> torch.device:
@@ -148,18 +136,29 @@ def parse_device(name: str) -> torch.device:
     return device
 
 
-def build_evaluation(config: Config, data: GANDataModule, device: torch.device) -> Evaluation:
-    """Makes what scores a generator: metrics, extractor, and the reference images."""
+def build_evaluation(
+    config: Config,
+    data: GANDataModule,
+    device: torch.device,
+    extractor: FeatureExtractor | None = None,
+    reference: ImageData | ReferenceStatistics | None = None,
+) -> Evaluation:
+    """Makes what scores a generator: metrics, extractor and reference, by default those of the configuration."""
     evaluate = config["evaluate"]
     return Evaluation(
-        metrics={name: build(f"metrics.{name}", node) for name, node in config["metrics"].items()},
-        extractor=build_extractor(evaluate["extractor"]).to(device),
-        reference=data.data(evaluate["reference"]),
+        metrics=build_metrics(config["metrics"]),
+        extractor=(extractor or build_extractor(evaluate["extractor"])).to(device),
+        reference=reference or data.data(evaluate["reference"]),
         num_samples=evaluate["num_samples"],
         batch_size=evaluate["batch_size"],
         cache_dir=cache_dir(),
         device=device,
     )
+
+
+def build_metrics(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, GeneratorMetric | GeneratorProbe]:
+    """Makes metrics by name."""
+    return {name: build(f"metrics.{name}", node) for name, node in nodes.items()}
 
 
 def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.Callback]:
@@ -188,6 +187,8 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
         callbacks.append(Evaluate(run, trackers, make_evaluation, seed=seed, **scoring))
         if settings["monitor"] is not None:
             callbacks.append(BestCheckpoint(checkpointing, run, settings["monitor"]))
+    if config["watchdog"]["action"] != "none":
+        callbacks.append(Watchdog(run, trackers, recorder, train_images, config))
     callbacks += [build(f"callbacks.{name}", node) for name, node in config["callbacks"].items()]
     return [*callbacks, Interrupt(checkpointing, config["log"]["every_g_steps"])]
 
@@ -202,7 +203,9 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     precision = cast(Literal["32-true", "bf16-mixed", "16-mixed"], options["precision"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements, no list of devices
     warnings.filterwarnings("ignore", "GPU available but not used")
-    warnings.filterwarnings("ignore", ".*broadcast_buffers. is deprecated")  # its successor is not in older torch
+    warnings.filterwarnings(
+        "ignore", ".*broadcast_buffers. is deprecated"
+    )  # its successor is not in older torch
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the averaged generator: always
     warnings.filterwarnings(
         "ignore", r".*isinstance\(treespec, LeafSpec\)"
@@ -254,7 +257,7 @@ def from_run(
     name = checkpoint if checkpoint.endswith(".ckpt") else f"{checkpoint}.ckpt"
     state = load_checkpoint(run.checkpoints / Path(name).name)
     config = cast(Config, yaml.safe_load(state["config"]))
-    _check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
+    check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
     generator = build_generator(config)
     if which == "ema" and state["ema"] is not None:
         # GeneratorEMA keeps the average in its attribute `generator`.
@@ -271,67 +274,3 @@ def from_run(
 def _optimizer_factory(key: str, node: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
     check_arguments(key, node, {"params": []})  # now, not when training asks for it
     return lambda parameters: cast(torch.optim.Optimizer, build(key, node, params=list(parameters)))
-
-
-def _check_trusted(config: Any, trusted: tuple[str, ...]) -> None:
-    """Refuses any `_target_` outside the trusted packages, before anything is imported."""
-    if isinstance(config, Mapping):
-        target = config.get("_target_")
-        if target is not None and not str(target).startswith(trusted):
-            package = str(target).split(".")[0]
-            raise ConfigurationError(
-                f"_target_ {target}: is outside {', '.join(trusted)}; if you trust it, give plugins=[{package}]"
-            )
-        for value in config.values():
-            _check_trusted(value, trusted)
-    elif isinstance(config, list):
-        for value in config:
-            _check_trusted(value, trusted)
-
-
-def check_arguments(key: str, node: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
-    """Holds a node against its constructor's signature: names, missing ones, and types."""
-    for name, value in node.items():
-        if isinstance(value, Mapping) and "_target_" in value:
-            check_arguments(f"{key}.{name}", value, {})
-    if "_target_" not in node:
-        raise ConfigurationError(f"{key}: has no _target_; choose an option of its group, e.g. {key}=none")
-    target = _locate(key, str(node["_target_"]))
-    parameters = inspect.signature(target).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    given = {name: value for name, value in node.items() if not name.startswith("_")}
-    for name in given:
-        if name not in parameters:
-            raise ConfigurationError(
-                f"{key}.{name}: {node['_target_']} takes no such argument; it takes {', '.join(parameters)}"
-            )
-    for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in given and name not in extra:
-            raise ConfigurationError(f"{key}.{name}: is missing; give it as {key}.{name}=VALUE")
-    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    for name, value in given.items():
-        if name in hints and not isinstance(value, Mapping):
-            _check_value(f"{key}.{name}", value, hints[name])
-
-
-def _check_value(key: str, value: Any, hint: Any) -> None:
-    try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticSchemaGenerationError:
-        return  # not a type of plain values
-    try:
-        accepted = adapter.validate_python(value)
-    except ValidationError as error:
-        faults = dict.fromkeys(fault["msg"].removeprefix("Input should be ") for fault in error.errors())
-        raise ConfigurationError(f"{key}: got {value!r}, but it must be {' or '.join(faults)}") from error
-    if isinstance(value, str) and not isinstance(accepted, str):
-        raise ConfigurationError(f"{key}: got the text {value!r}, but it must be {hint}")
-
-
-def _locate(key: str, target: str) -> Callable[..., Any]:
-    try:
-        return cast(Callable[..., Any], get_object(target))
-    except Exception as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise ConfigurationError(f"{key}._target_={target}: cannot be imported ({reason})") from error

@@ -108,6 +108,12 @@ class Log(Section):
     every_g_steps: PositiveInt
 
 
+class Watchdog(Section):
+    """What happens when samples, scores or D look unwell."""
+
+    action: Literal["none", "warn", "stop"]
+
+
 class TrainConfig(Section):
     """Every key at the top of a training configuration."""
 
@@ -131,6 +137,7 @@ class TrainConfig(Section):
     samples: Samples
     checkpoint: Checkpoint
     log: Log
+    watchdog: Watchdog
     logger: dict[str, Any]
     callbacks: dict[str, Any]
     run_dir: str | None
@@ -140,7 +147,7 @@ class TrainConfig(Section):
 
 
 NOT_MATHEMATICS = (
-    *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "logger", "callbacks"),
+    *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "watchdog", "logger", "callbacks"),
     *("run_dir", "run_name", "tags", "resume", "channels_last"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
     # Where a known data set is kept is not what it is; a folder or zip of one's own is named by `data.source.path`.

@@ -116,6 +116,9 @@ class Features(NamedTuple):
     """`(N, D)` float32, the representation that Fréchet distances compare."""
     logits: Tensor
     """`(N, K)` float32, class scores before softmax, for the classifier score (Inception Score)."""
+    spatial: Tensor | None = None
+    """`(N, S)` float32, a flattened feature map that keeps where things are, for the spatial FID; few networks
+    have one."""
 
 
 class FeatureExtractor(nn.Module, ABC):

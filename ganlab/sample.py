@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from omegaconf import MISSING
 
 from ganlab.cli import parse_options, run
+from ganlab.config import Config
 from ganlab.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ USAGE = """usage: python -m ganlab.sample run=RUN_DIR out=DIR [option=value ...]
 
   run=DIR            run folder that training printed
   out=DIR            folder for 00000.png, ..., grid.png, interpolation.png; or a file FILE.npz (uint8, N H W C)
+  mode=grid          grid, or neighbours: neighbours.png in out=, each sample beside its nearest training images
   num=64             number of images
   seed=0             of the latents
   truncation=1.0     factor of the latents
@@ -27,6 +29,8 @@ USAGE = """usage: python -m ganlab.sample run=RUN_DIR out=DIR [option=value ...]
   generator=ema      ema (raw where the run has no average) or raw
   batch_size=64      images generated at once
   device=cpu         cpu or cuda
+  k=7                mode=neighbours: training images beside each sample
+  extractor=auto     mode=neighbours: whose features are compared: auto, inception, efflite0, ...
   plugins=[NAME]     packages of your own that the run's configuration may name"""
 
 
@@ -36,6 +40,7 @@ class SampleOptions:
 
     run: str = MISSING
     out: str = MISSING
+    mode: str = "grid"
     num: int = 64
     seed: int = 0
     truncation: float = 1.0
@@ -44,11 +49,13 @@ class SampleOptions:
     generator: str = "ema"
     batch_size: int = 64
     device: str = "cpu"
+    k: int = 7
+    extractor: str = "auto"
     plugins: list[str] = field(default_factory=list)
 
 
 def sample(options: SampleOptions) -> None:
-    """Writes images, a grid of the first 64 and a latent interpolation, or one `.npz`.
+    """Writes images, a grid of the first 64 and a latent interpolation, or one `.npz`; or nearest training images.
 
     Raises:
         ConfigurationError: for an option that cannot be used.
@@ -60,6 +67,8 @@ def sample(options: SampleOptions) -> None:
         )
     if options.generator not in ("ema", "raw"):
         raise ConfigurationError(f"generator={options.generator}: choose ema or raw")
+    if options.mode not in ("grid", "neighbours"):
+        raise ConfigurationError(f"mode={options.mode}: choose grid or neighbours")
 
     import torch
     from tqdm import trange
@@ -69,7 +78,7 @@ def sample(options: SampleOptions) -> None:
     from ganlab.sampling import Sampler
     from ganlab.tracking.run_folder import RunFolder
 
-    _, generator, counters = from_run(
+    config, generator, counters = from_run(
         RunFolder(options.run), options.checkpoint, options.generator, options.plugins
     )
     generator.to(parse_device(options.device))
@@ -81,7 +90,9 @@ def sample(options: SampleOptions) -> None:
         [sampler(first, min(first + options.batch_size, options.num)).cpu() for first in starts]
     )
     out = Path(options.out)
-    if out.suffix == ".npz":
+    if options.mode == "neighbours":
+        _write_neighbours(out, images, config, options)
+    elif out.suffix == ".npz":
         import numpy as np
 
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +100,39 @@ def sample(options: SampleOptions) -> None:
     else:
         _write_pictures(out, images, sampler)
     print(f"{options.num} images of g_step {counters['g_step']} in {out}")
+
+
+def _write_neighbours(out: Path, images: "torch.Tensor", config: Config, options: SampleOptions) -> None:
+    """Writes each sample beside its nearest training images, by the extractor's features."""
+    import torch
+    from tqdm import trange
+
+    from ganlab.build import build_data, build_extractor, parse_device
+    from ganlab.drawing import save_picture, to_picture
+    from ganlab.images import to_uint8
+    from ganlab.metrics.extraction import extract
+    from ganlab.metrics.neighbours import nearest_neighbours, neighbours_grid
+
+    if images.shape[1] not in (1, 3):
+        raise ConfigurationError(
+            "mode=neighbours compares pictures of 1 or 3 channels, and this run has none"
+        )
+    reals = build_data(config).data("train").images
+    if not 1 <= options.k <= len(reals):
+        raise ConfigurationError(f"k={options.k}: must be between 1 and the {len(reals)} training images")
+    device = parse_device(options.device)
+    extractor = build_extractor(options.extractor).to(device)
+
+    def features(pictures: torch.Tensor, title: str) -> torch.Tensor:
+        starts = trange(0, len(pictures), options.batch_size, desc=title, unit="batch", leave=False)
+        parts = (pictures[first : first + options.batch_size] for first in starts)
+        return torch.cat([extract(extractor, part, device).features.cpu() for part in parts])
+
+    indices, _ = nearest_neighbours(
+        features(images, "features of samples"), features(reals, "features of training images"), options.k
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    save_picture(to_picture(neighbours_grid(to_uint8(images), reals, indices)), out / "neighbours.png")
 
 
 def _write_pictures(out: Path, images: "torch.Tensor", sampler: "Sampler") -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from ganlab import __version__
@@ -51,7 +53,34 @@ def score(
         "ganlab": __version__,
     }
     with _progress_bar(visible=rank == 0) as progress:
-        return evaluation(sampler, protocol, rank, world_size, progress)
+        return evaluation(sampler, protocol, rank, world_size, progress, sampler.labels)
+
+
+def score_images(evaluation: Evaluation, images: Tensor, labels: Tensor | None) -> list[Score]:
+    """Evaluates images that a generator left behind; of how it drew them the protocol says nothing.
+
+    Args:
+        evaluation: metrics, extractor and reference; its `num_samples` is the number of images used.
+        images: uint8 `(N, C, H, W)`, N at least `num_samples`; where there are more, those used are spread evenly,
+            for files are often sorted by class.
+        labels: int64 `(N,)`, numbered as the reference's, or `None`.
+    """
+    chosen = torch.arange(evaluation.num_samples) * len(images) // evaluation.num_samples
+    protocol = {
+        "generator": "images",
+        "batch_norm": None,
+        "truncation": None,
+        "seed": None,
+        "precision": "float32",
+        "ganlab": __version__,
+    }
+    with _progress_bar(visible=True) as progress:
+        return evaluation(
+            lambda first, last: images[chosen[first:last]],
+            protocol,
+            progress=progress,
+            labels=None if labels is None else labels[chosen],
+        )
 
 
 @contextmanager

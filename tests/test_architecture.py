@@ -22,7 +22,7 @@ ROWS = (
     ("tracking",),
     ("checkpoint",),
     ("resume", "comparison"),
-    ("callbacks", "cli"),
+    ("callbacks", "cli", "instantiation"),
     ("build",),
     ("train", "evaluate", "sample", "compare", "dashboard"),
     ("__main__",),
@@ -48,7 +48,7 @@ MATHEMATICS = {
 TORCH_FREE = {"__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables"}
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""
 
-CONFIGURED = {"build", "paths", "train", "evaluate", "sample", "config", "cli"}
+CONFIGURED = {"build", "instantiation", "paths", "train", "evaluate", "sample", "config", "cli"}
 ONLY_IN = {
     "pytorch_lightning": {"module", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"},
     "lightning": set(),  # the same library by another name, whose classes are not those of pytorch_lightning

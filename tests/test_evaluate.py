@@ -73,7 +73,7 @@ def test_scores_come_at_exactly_the_iterations_asked(tmp_path: Path) -> None:
 def test_result_carries_its_protocol(tmp_path: Path) -> None:
     run = train(compose_config(*POINTS, FRECHET, "budget.g_steps=1", f"run_dir={tmp_path / 'run'}"))
     result = {result["metric"]: result for result in run.results()}["fd_points_32_train"]
-    assert {"g_step", "metric", "value", "protocol", "seconds"} == result.keys()
+    assert {"g_step", "metric", "value", "protocol", "std", "ci95", "seconds"} == result.keys()
     named = "extractor weights_sha256 resize quantisation reference num_samples generator batch_norm truncation seed"
     assert set(f"{named} precision ganlab".split()) <= result["protocol"].keys()
     assert {"name", "split", "num", "sha256"} == result["protocol"]["reference"].keys()
@@ -92,6 +92,23 @@ def test_best_checkpoint_is_that_of_the_best_score(tmp_path: Path) -> None:
     best = load_checkpoint(run.checkpoints / "best.ckpt")["counters"]["g_step"]
     assert best == min(scores, key=lambda g_step: scores[g_step])
     assert len(set(scores.values())) == 8
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        *((name, True) for name in ("fid50k_train", "fd_efflite0_2k_train", "fd_points_32_train")),
+        *(
+            (name, False)
+            for name in ("fid_inf50k_train", "fd_inf_efflite0_2k_train", "kid50k_train", "is50k")
+        ),
+    ],
+)
+def test_auto_monitors_the_plain_distance(metric: str, expected: bool) -> None:
+    """Catches: the best checkpoint chosen by whichever distance comes last."""
+    from ganlab.callbacks.checkpoint import _is_monitored
+
+    assert _is_monitored(metric, "auto") is expected
 
 
 def test_evaluating_the_run_again_gives_the_same_number(

@@ -1,6 +1,7 @@
 """Writes checkpoints at iteration boundaries and restores them."""
 
 import math
+import re
 from typing import Any
 
 import pytorch_lightning as pl
@@ -98,7 +99,7 @@ class BestCheckpoint(pl.Callback):
     Args:
         checkpointing: writes the file.
         run: where scores are read.
-        monitor: a metric's key; `auto` takes the first distance (`fid...`, `fd_...`) that evaluation wrote.
+        monitor: a metric's key; `auto` takes the Fréchet distance that evaluation wrote.
     """
 
     def __init__(self, checkpointing: Checkpointing, run: RunFolder, monitor: str) -> None:
@@ -134,7 +135,10 @@ class BestCheckpoint(pl.Callback):
 
 
 def _is_monitored(metric: str, monitor: str) -> bool:
-    return metric.startswith(("fid", "fd_")) if monitor == "auto" else metric == monitor
+    """`auto` means the plain Fréchet distance, not its kin (`fid_inf...`, `fd_intra_...`, `fid_spatial...`)."""
+    if monitor != "auto":
+        return metric == monitor
+    return re.match(r"fid\d|fd_(?!inf_|intra_|spatial_)", metric) is not None
 
 
 def _check_finite(state: dict[str, Any], g_step: int) -> None:

@@ -72,7 +72,9 @@ class Interrupt(pl.Callback):
     def _receive(self, signal_number: int, frame: FrameType | None) -> None:
         if self._received:
             self._restore()
-            raise SystemExit(128 + signal_number)  # not KeyboardInterrupt, which Lightning turns into status 1
+            raise SystemExit(
+                128 + signal_number
+            )  # not KeyboardInterrupt, which Lightning turns into status 1
         self._received = signal_number
 
     def _restore(self) -> None:

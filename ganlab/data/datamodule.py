@@ -82,7 +82,7 @@ class GANDataModule(pl.LightningDataModule):
                 split, self.image_size, self.channels, self.cache_dir
             )
             self._splits[split] = ImageData(
-                str(self.name), split, images, labels, class_names, _checksum(images, labels)
+                str(self.name), split, images, labels, class_names, checksum(images, labels)
             )
         return self._splits[split]
 
@@ -156,7 +156,7 @@ def _height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _checksum(images: Tensor, labels: Tensor | None) -> str:
+def checksum(images: Tensor, labels: Tensor | None) -> str:
     """SHA-256 of shape, type, images and labels."""
     digest = hashlib.sha256(f"{tuple(images.shape)} {images.dtype} {labels is not None}".encode())
     for tensor in (images, labels):

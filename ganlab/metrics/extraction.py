@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ganlab.errors import DataError
+from ganlab.errors import ConfigurationError, DataError
 from ganlab.images import to_uint8
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics.extractors.points import Points
@@ -34,8 +34,23 @@ def extract(extractor: FeatureExtractor, images: Tensor, device: torch.device) -
         torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
     ):
         features = extractor(images if isinstance(extractor, Points) else to_uint8(images))
-    if not (features.features.isfinite().all() and features.logits.isfinite().all()):
+    if not all(field.isfinite().all() for field in features if field is not None):
         raise DataError(
             f"extractor {extractor.name} returned NaN or infinity: its weights or the data are damaged"
         )
-    return Features(features.features.float(), features.logits.float())
+    spatial = None if features.spatial is None else features.spatial.float()
+    return Features(features.features.float(), features.logits.float(), spatial)
+
+
+def spatial_of(features: Features) -> Tensor:
+    """Returns the spatial features.
+
+    Raises:
+        ConfigurationError: the extractor has none.
+    """
+    if features.spatial is None:
+        raise ConfigurationError(
+            "the spatial Fréchet distance needs spatial features, which this extractor lacks: set"
+            " evaluate.extractor=inception, or drop spatial_frechet from metrics"
+        )
+    return features.spatial

@@ -1,43 +1,80 @@
 """The common form of all metrics of generators."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
 
 from ganlab.interfaces import Features
 from ganlab.metrics.naming import metric_key
-from ganlab.metrics.reference import ReferenceStatistics
+from ganlab.metrics.reference import MAX_IMAGES, Reference
+
+
+class Estimate(NamedTuple):
+    """A number, and how sure it is."""
+
+    value: float
+    std: float | None = None
+    """Standard deviation over the splits or subsets that the definition averages over; no error of the mean."""
+    ci95: tuple[float, float] | None = None
+    """Bootstrap 95 % confidence interval over images, see `ganlab.metrics.bootstrap`; `None`: not computed."""
 
 
 class GeneratorMetric(Metric, ABC):
     """A number about generated images, from the features that one pass gives to all metrics.
 
     States are float64 and summed, or float32 and concatenated, over ranks; `compute` synchronises them.
+
+    Args:
+        keeps: fields (`features`, `logits`, `labels`) of all images that `compute` needs, of the first
+            `MAX_IMAGES` images at most but for the logits. The batches are shared by the metrics, not copied.
     """
 
     full_state_update = False
     needs_reference: ClassVar[bool] = False
     """Whether `set_reference` has to be called before `update`."""
 
-    def set_reference(self, reference: ReferenceStatistics) -> None:
+    def __init__(self, keeps: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self._keeps = keeps
+        for name in keeps:
+            self.add_state(f"kept_{name}", [], dist_reduce_fx="cat")
+
+    @property
+    def reference_parts(self) -> tuple[str, ...]:
+        """Which parts of the reference `set_reference` and `compute` ask for; see `Reference`."""
+        return ()
+
+    def set_reference(self, reference: Reference) -> None:
         """Tells the metric what real images look like; metrics without reference ignore it."""
+        self._reference = reference
 
     @property
     def details(self) -> dict[str, Any]:
-        """What else belongs to the protocol of this metric, such as a number of splits."""
+        """What else belongs to the protocol of this metric, such as a number of splits; read after `compute`."""
         return {}
 
-    @abstractmethod
-    def update(self, features: Features) -> None:
-        """Adds one batch of generated images."""
+    def update(self, features: Features, labels: Tensor | None = None) -> None:
+        """Adds one batch of generated images, and the labels that they were asked for."""
+        batch = {**features._asdict(), "labels": labels}
+        for name in self._keeps:
+            kept = getattr(self, f"kept_{name}")
+            if name == "logits" or sum(map(len, kept)) < MAX_IMAGES:
+                kept.append(batch[name])
+
+    def kept(self, name: str) -> Tensor:
+        """Returns a field that the metric keeps, `(N, ...)` in the order of the images."""
+        values = dim_zero_cat(getattr(self, f"kept_{name}"))
+        return values if name == "logits" else values[:MAX_IMAGES]
 
     @abstractmethod
-    def compute(self) -> dict[str, float]:
-        """Returns values by the name of the quantity (`fd`, `cs`, ...), over all ranks."""
+    def compute(self) -> dict[str, Estimate]:
+        """Returns estimates by the name of the quantity (`fd`, `cs`, ...), over all ranks."""
 
-    def scores(self, extractor: str, num_samples: int, split: str | None) -> dict[str, float]:
-        """Returns values by metric key, e.g. `{"fid50k_train": 3.2}`; every rank has to call it.
+    def scores(self, extractor: str, num_samples: int, split: str | None) -> dict[str, Estimate]:
+        """Returns estimates by metric key, e.g. `{"fid50k_train": Estimate(3.2)}`; every rank has to call it.
 
         Args:
             extractor: name of the extractor.
@@ -46,5 +83,6 @@ class GeneratorMetric(Metric, ABC):
         """
         split = split if self.needs_reference else None
         return {
-            metric_key(name, extractor, num_samples, split): value for name, value in self.compute().items()
+            metric_key(name, extractor, num_samples, split): estimate
+            for name, estimate in self.compute().items()
         }

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Features
-from ganlab.metrics.metric import GeneratorMetric
+from ganlab.metrics.metric import Estimate, GeneratorMetric
 
 RADIUS = 3.0
 """Standard deviations within which a point counts as of high quality (the convention of VEEGAN)."""
@@ -72,12 +72,13 @@ class ModesCovered(GeneratorMetric):
         """The number of modes and the radius in standard deviations."""
         return {"num_modes": len(self._centers), "radius_stds": RADIUS}
 
-    def update(self, features: Features) -> None:
+    def update(self, features: Features, labels: Tensor | None = None) -> None:
         """Adds one batch of generated points."""
         points = features.features
         self.counts += high_quality_counts(points, self._centers.to(points.device), self._std)
         self.num += len(points)
 
-    def compute(self) -> dict[str, float]:
+    def compute(self) -> dict[str, Estimate]:
         """Returns `modes`, the number of covered modes, and `high_quality`, a share in [0, 1]."""
-        return {"modes": float((self.counts > 0).sum()), "high_quality": float(self.counts.sum() / self.num)}
+        share = float(self.counts.sum() / self.num)
+        return {"modes": Estimate(float((self.counts > 0).sum())), "high_quality": Estimate(share)}

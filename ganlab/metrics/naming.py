@@ -1,6 +1,13 @@
 """Names of numbers: a metric's key says by which protocol its value was found."""
 
-_RESERVED = {"fd": "fid", "cs": "is", "cs_std": "is_std"}
+_RESERVED = {
+    "fd": "fid",
+    "fd_inf": "fid_inf",
+    "fd_intra": "fid_intra",
+    "fd_spatial": "fid_spatial",
+    "kd": "kid",
+    "cs": "is",
+}
 """Names that the literature reserves for the 2015 Inception network."""
 
 

@@ -1,27 +1,36 @@
-"""Statistics of real images, computed once per machine and kept on disk."""
+"""Real images as metrics see them: statistics and features, computed once per machine and shared by runs."""
 
 import hashlib
 import json
-import os
-import uuid
-import warnings
-import zipfile
-from collections.abc import Callable
-from contextlib import suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from ganlab.errors import DataError
+from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import FeatureExtractor, ImageData
-from ganlab.metrics.extraction import extract, quantisation
+from ganlab.metrics.cache import read_arrays, write_arrays
+from ganlab.metrics.extraction import extract, quantisation, spatial_of
 from ganlab.metrics.moments import Moments
 
 CACHE_VERSION = 1
-"""Raise it whenever the same inputs would give other statistics."""
+"""Raise it whenever the same inputs would give other statistics or features."""
+
+MAX_IMAGES = 50_000
+"""Images whose features are kept, real and generated alike, by metrics that need more than sums: 410 MB at 2048-d."""
+
+_ARRAYS = {
+    "statistics": ("mean", "covariance"),
+    "spatial_statistics": ("mean", "covariance"),
+    "features": ("features",),
+}
+"""Parts of a reference, which are also folders of the cache, and the arrays that each consists of."""
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,8 @@ class ReferenceStatistics:
     """Name of the data set."""
     split: str
     """`train` or `test`."""
-    num: int
-    """Number of images."""
+    num: int | None
+    """Number of images; `None` where a statistics file does not say."""
     mean: Tensor
     """float64 `(D,)`."""
     covariance: Tensor
@@ -43,8 +52,266 @@ class ReferenceStatistics:
     would differ between devices in their last digits, and make comparable numbers look incomparable.)"""
 
 
+class Reference(ABC):
+    """What metrics compare generated images with; each part is computed when it is first asked for.
+
+    Parts: `statistics` (mean and covariance of the features), `spatial_statistics` (of the spatial features) and
+    `features` themselves, of at most `MAX_IMAGES` images.
+    """
+
+    name: str
+    split: str
+    num: int | None
+    sha256: str
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the protocol says of the real images."""
+        return {"name": self.name, "split": self.split, "num": self.num, "sha256": self.sha256}
+
+    @abstractmethod
+    def prepare(
+        self, parts: Iterable[str], rank: int = 0, world_size: int = 1, progress: Progress | None = None
+    ) -> None:
+        """Computes the parts that are missing, in one pass over the images; all ranks have to call it.
+
+        Raises:
+            ConfigurationError: a part that this reference does not have.
+            DataError: fewer than 2 images, or features that are not finite.
+        """
+
+    @abstractmethod
+    def statistics(self, part: str = "statistics") -> ReferenceStatistics:
+        """Returns mean and covariance; `part` is `statistics` or `spatial_statistics`."""
+
+    @abstractmethod
+    def features(self) -> Tensor:
+        """Returns features, float32 `(N, D)`, of at most `MAX_IMAGES` images spread evenly over the data set."""
+
+    @abstractmethod
+    def labels(self) -> Tensor | None:
+        """Returns the labels of `features`, int64 `(N,)`, or `None` where the data set has none."""
+
+
+class StatisticsReference(Reference):
+    """Statistics alone, such as those of a file: enough for a Fréchet distance."""
+
+    def __init__(self, statistics: ReferenceStatistics) -> None:
+        self._statistics = statistics
+        self.name, self.split = statistics.name, statistics.split
+        self.num, self.sha256 = statistics.num, statistics.sha256
+
+    def prepare(
+        self, parts: Iterable[str], rank: int = 0, world_size: int = 1, progress: Progress | None = None
+    ) -> None:
+        """Refuses whatever needs images."""
+        if set(parts) - {"statistics"}:
+            raise ConfigurationError(
+                f"reference {self.name} is mean and covariance alone, which serves metrics=frechet and"
+                " frechet_infinity: give a data set or a folder of images for other metrics"
+            )
+
+    def statistics(self, part: str = "statistics") -> ReferenceStatistics:
+        """Returns the statistics."""
+        self.prepare([part])
+        return self._statistics
+
+    def features(self) -> Tensor:
+        """Raises a ConfigurationError: there are none."""
+        self.prepare(["features"])
+        raise AssertionError
+
+    def labels(self) -> None:
+        """Returns `None`."""
+
+
+class ImageReference(Reference):
+    """Images seen through an extractor; what was computed is kept in `<cache_dir>/<kind>/<sha256>.npz`.
+
+    A damaged file is computed anew; two processes may do this at once; a cache that cannot be written is warned
+    about. Ranks share the work and all get the floats of rank 0: devices may differ in their last digits.
+
+    Args:
+        data: real images, 2 or more.
+        extractor: on `device` before anything is asked for.
+        cache_dir: folder that runs share.
+        batch_size: images per pass; does not change the numbers beyond rounding.
+        device: where features are computed.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        extractor: FeatureExtractor,
+        cache_dir: Path,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._data = data
+        self._extractor = extractor
+        self._cache_dir = Path(cache_dir)
+        self._batch_size = batch_size
+        self._device = torch.device(device)
+        self._parts: dict[str, dict[str, Tensor]] = {}
+        self.name, self.split, self.num = data.name, data.split, len(data.images)
+        self.sha256 = reference_key(data, extractor)
+
+    def prepare(
+        self, parts: Iterable[str], rank: int = 0, world_size: int = 1, progress: Progress | None = None
+    ) -> None:
+        """Reads or computes the parts that are missing, in one pass over the images; see `Reference`."""
+        missing = [part for part in dict.fromkeys(parts) if part not in self._parts]
+        if not missing:
+            return
+        if len(self._data.images) < max(2, world_size):
+            raise DataError(
+                f"reference {self.name}/{self.split} has {self.num} images, and a covariance over {world_size}"
+                f" processes needs at least {max(2, world_size)}"
+            )
+        found = {part: self._read(part) for part in missing} if rank == 0 else {}
+        known = {part: arrays for part, arrays in found.items() if arrays is not None}
+        self._parts |= self._of_rank_zero(known, world_size)
+        missing = [part for part in missing if part not in self._parts]
+        if missing:
+            computed = self._compute(missing, rank, world_size, progress)
+            if rank == 0:
+                for part, arrays in computed.items():
+                    write_arrays(self._path(part), arrays)
+            self._parts |= self._of_rank_zero(computed, world_size)
+
+    def statistics(self, part: str = "statistics") -> ReferenceStatistics:
+        """Returns mean and covariance; `part` is `statistics` or `spatial_statistics`."""
+        self.prepare([part])
+        arrays = self._parts[part]
+        return ReferenceStatistics(
+            self.name, self.split, self.num, arrays["mean"], arrays["covariance"], self.sha256
+        )
+
+    def features(self) -> Tensor:
+        """Returns features, float32 `(N, D)`, of at most `MAX_IMAGES` images spread evenly over the data set."""
+        self.prepare(["features"])
+        return self._parts["features"]["features"]
+
+    def labels(self) -> Tensor | None:
+        """Returns the labels of `features`, int64 `(N,)`, or `None` where the data set has none."""
+        num = len(self._data.images)
+        return None if self._data.labels is None else self._data.labels[_is_kept(torch.arange(num), num)]
+
+    def _path(self, part: str) -> Path:
+        return self._cache_dir / part / f"{self.sha256}.npz"
+
+    def _read(self, part: str) -> dict[str, Tensor] | None:
+        return read_arrays(self._path(part), _ARRAYS[part])
+
+    def _compute(
+        self, parts: list[str], rank: int, world_size: int, progress: Progress | None
+    ) -> dict[str, dict[str, Tensor]]:
+        """Runs this rank's share of the images through the extractor; joins the shares."""
+        num = len(self._data.images)
+        accumulators = {part: _Kept(num) if part == "features" else _Sums() for part in parts}
+        fault: Exception | None = None
+        try:
+            self._accumulate(accumulators, rank, world_size, progress)
+        except (DataError, ConfigurationError) as error:  # raised below, once all ranks know
+            fault = error
+        if world_size > 1:
+            healthy = torch.tensor(int(fault is None), device=self._device)
+            distributed.all_reduce(healthy, distributed.ReduceOp.MIN)
+            if not healthy and fault is None:
+                raise DataError("the features of real images failed on another rank: see its message")
+        if fault is not None:
+            raise fault
+        return {part: accumulator.joined(world_size) for part, accumulator in accumulators.items()}
+
+    def _accumulate(
+        self,
+        accumulators: "dict[str, _Sums | _Kept]",
+        rank: int,
+        world_size: int,
+        progress: Progress | None,
+    ) -> None:
+        num = len(self._data.images)
+        begin, end = (place * num // world_size for place in (rank, rank + 1))
+        for first in range(begin, end, self._batch_size):
+            last = min(first + self._batch_size, end)
+            features = extract(self._extractor, self._data.images[first:last], self._device)
+            for part, accumulator in accumulators.items():
+                values = features.features if part != "spatial_statistics" else spatial_of(features)
+                accumulator.add(values, first)
+            if progress is not None:
+                progress(last - begin, end - begin)
+
+    def _of_rank_zero(
+        self, parts: dict[str, dict[str, Tensor]], world_size: int
+    ) -> dict[str, dict[str, Tensor]]:
+        """Gives all ranks what rank 0 has, on the CPU."""
+        parts = {
+            part: {name: array.cpu() for name, array in arrays.items()} for part, arrays in parts.items()
+        }
+        if world_size == 1:
+            return parts
+        box: list[Any] = [parts]
+        distributed.broadcast_object_list(box, src=0, device=self._device)
+        return box[0]
+
+
+class _Sums:
+    """Moments of features."""
+
+    def __init__(self) -> None:
+        self._moments: Moments | None = None
+
+    def add(self, values: Tensor, first: int) -> None:
+        batch = Moments.of(values, None if self._moments is None else self._moments.shift)
+        self._moments = batch if self._moments is None else self._moments.merge(batch)
+
+    def joined(self, world_size: int) -> dict[str, Tensor]:
+        assert self._moments is not None
+        moments = self._moments
+        if world_size > 1:
+            num, shift, total, outer = (_gather(x) for x in vars(moments).values())
+            shares = [Moments(*share) for share in zip(num, shift, total, outer, strict=True)]
+            moments = shares[0]
+            for share in shares[1:]:
+                moments = moments.merge(share)
+        return {"mean": moments.mean, "covariance": moments.covariance}
+
+
+class _Kept:
+    """Features of images spread evenly over all, in order."""
+
+    def __init__(self, num: int) -> None:
+        self._num = num
+        self._kept: list[Tensor] = []
+
+    def add(self, values: Tensor, first: int) -> None:
+        kept = _is_kept(torch.arange(first, first + len(values)), self._num)
+        self._kept.append(values[kept.to(values.device)].cpu() if not kept.all() else values.cpu())
+
+    def joined(self, world_size: int) -> dict[str, Tensor]:
+        features = torch.cat(self._kept)
+        if world_size > 1:
+            shares: list[Any] = [None] * world_size
+            distributed.all_gather_object(shares, features)
+            features = torch.cat(shares)
+        return {"features": features}
+
+
+def _is_kept(places: Tensor, num: int) -> Tensor:
+    """Says which of `num` images are among `MAX_IMAGES` spread evenly: data sets may be sorted by class."""
+    kept = min(num, MAX_IMAGES)
+    return (places + 1) * kept // num > places * kept // num
+
+
+def _gather(tensor: Tensor) -> list[Tensor]:
+    """Returns the equally shaped tensors of all ranks."""
+    tensors = [torch.empty_like(tensor) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(tensors, tensor.contiguous())
+    return tensors
+
+
 def reference_key(data: ImageData, extractor: FeatureExtractor) -> str:
-    """Returns the SHA-256 of all that decides the statistics of `data` as `extractor` sees it."""
+    """Returns the SHA-256 of all that decides the features of `data` as `extractor` sees it."""
     identity = {
         "cache_version": CACHE_VERSION,
         "data_sha256": data.sha256,
@@ -57,107 +324,3 @@ def reference_key(data: ImageData, extractor: FeatureExtractor) -> str:
         "num_features": extractor.num_features,
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def reference_statistics(
-    data: ImageData,
-    extractor: FeatureExtractor,
-    cache_dir: Path,
-    batch_size: int,
-    device: torch.device | str,
-    progress: Callable[[int, int], None] | None = None,
-) -> ReferenceStatistics:
-    """Returns the statistics of `data`, from `<cache_dir>/statistics/<key>.npz` or computed and stored there.
-
-    A damaged file is computed anew; two processes may do this at once. A cache that cannot be written is
-    warned about.
-
-    Args:
-        data: real images, 2 or more.
-        extractor: on `device`.
-        cache_dir: folder that runs share.
-        batch_size: images per pass; does not change the statistics beyond rounding.
-        device: where features are computed.
-        progress: called with the number of images done and of all images.
-
-    Raises:
-        DataError: fewer than 2 images, or features that are not finite.
-    """
-    num = len(data.images)
-    if num < 2:
-        raise DataError(
-            f"reference {data.name}/{data.split} has {num} images, and a covariance needs at least 2"
-        )
-    key = reference_key(data, extractor)
-    path = Path(cache_dir) / "statistics" / f"{key}.npz"
-    found = _read(path, num, extractor.num_features)
-    if found is None:
-        moments = _compute(data, extractor, batch_size, torch.device(device), progress)
-        found = moments.mean.cpu(), moments.covariance.cpu()
-        _write(path, num, *found)
-    return ReferenceStatistics(data.name, data.split, num, *found, sha256=key)
-
-
-def _compute(
-    data: ImageData,
-    extractor: FeatureExtractor,
-    batch_size: int,
-    device: torch.device,
-    progress: Callable[[int, int], None] | None,
-) -> Moments:
-    """Runs all images through the extractor and adds up their moments."""
-    num = len(data.images)
-    moments: Moments | None = None
-    for first in range(0, num, batch_size):
-        last = min(first + batch_size, num)
-        features = extract(extractor, data.images[first:last], device).features
-        batch = Moments.of(features, None if moments is None else moments.shift)
-        moments = batch if moments is None else moments.merge(batch)
-        if progress is not None:
-            progress(last, num)
-    assert moments is not None
-    return moments
-
-
-def _checksum(mean: np.ndarray, covariance: np.ndarray) -> str:
-    """Returns the SHA-256 of the numbers in a cache file."""
-    return hashlib.sha256(mean.tobytes() + covariance.tobytes()).hexdigest()
-
-
-def _read(path: Path, num: int, num_features: int) -> tuple[Tensor, Tensor] | None:
-    """Returns mean and covariance from a cache file, or `None` where it is absent or damaged."""
-    try:
-        # Opened here, because numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            mean, covariance = file["mean"], file["covariance"]
-            intact = int(file["num"]) == num and str(file["checksum"]) == _checksum(mean, covariance)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        warnings.warn(f"computing statistics anew, {path} cannot be read: {error}", stacklevel=2)
-        return None
-    if not intact or mean.shape != (num_features,) or covariance.shape != (num_features, num_features):
-        warnings.warn(f"computing statistics anew, {path} is damaged", stacklevel=2)
-        return None
-    return torch.from_numpy(mean), torch.from_numpy(covariance)
-
-
-def _write(path: Path, num: int, mean: Tensor, covariance: Tensor) -> None:
-    """Writes a cache file that no reader sees half of; a lost cache is worth a warning, not a run."""
-    arrays = {"mean": mean.numpy(), "covariance": covariance.numpy()}
-    partial = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                num=num,
-                checksum=_checksum(**arrays),
-                mean=arrays["mean"],
-                covariance=arrays["covariance"],
-            )
-        os.replace(partial, path)
-    except OSError as error:
-        warnings.warn(f"statistics of real images are not kept for the next run: {error}", stacklevel=2)
-        with suppress(OSError):
-            partial.unlink()

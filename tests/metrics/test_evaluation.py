@@ -18,8 +18,12 @@ from ganlab.images import to_float
 from ganlab.interfaces import FeatureExtractor, Features, ImageData
 from ganlab.metrics.classifier_score import ClassifierScore
 from ganlab.metrics.evaluation import Evaluation, Score
-from ganlab.metrics.frechet import FrechetDistance
+from ganlab.metrics.frechet import FrechetDistance, FrechetInfinity
+from ganlab.metrics.intra_class import IntraClassFrechet
+from ganlab.metrics.kernel_distance import KernelDistance
 from ganlab.metrics.metric import GeneratorMetric
+from ganlab.metrics.precision_recall import DensityCoverage, PrecisionRecall
+from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 
 
 class _Pixels(FeatureExtractor):
@@ -36,6 +40,12 @@ class _Pixels(FeatureExtractor):
         return Features((blocks / 64).float(), (blocks[:, :10] / 64).float())
 
 
+class _Broken(_Pixels):
+    def forward(self, images: Tensor) -> Features:
+        features = super().forward(images)
+        return Features(features.features / 0, features.logits)
+
+
 def _digits() -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
@@ -48,8 +58,8 @@ def _noise_images(seed: int) -> Tensor:
     return torch.randint(0, 256, (203, 1, 8, 8), generator=torch.Generator().manual_seed(seed)).byte()
 
 
-def _reference(images: Tensor) -> ImageData:
-    return ImageData("digits", "train", images, None, (), "d" * 64)
+def _reference(images: Tensor, labels: Tensor | None = None) -> ImageData:
+    return ImageData("digits", "train", images, labels, (), "d" * 64)
 
 
 def _evaluation(folder: Path, num_samples: int, batch_size: int = 100, **changes: Any) -> Evaluation:
@@ -73,7 +83,7 @@ def test_keys_and_protocol(tmp_path: Path) -> None:
     scores = _evaluation(tmp_path, 897)(
         lambda first, last: fakes[first:last], {"generator": "ema", "extractor": "a lie"}
     )
-    assert [score.metric for score in scores] == ["fd_pixels_897_train", "cs_pixels_897", "cs_std_pixels_897"]
+    assert [score.metric for score in scores] == ["fd_pixels_897_train", "cs_pixels_897"]
     expected = {
         "generator": "ema",
         "extractor": "pixels",
@@ -152,6 +162,59 @@ def test_progress(tmp_path: Path) -> None:
     assert seen == [(100, 150), (150, 150), *samples, *samples]
 
 
+class _Probe(GeneratorProbe):
+    """Reports what it was shown."""
+
+    needs_reference = True
+
+    @property
+    def details(self) -> dict[str, Any]:
+        return {"seed": 3}
+
+    def scores(self, context: ProbeContext) -> dict[str, float]:
+        assert context.reference is not None
+        return {"probe": float(context.num_samples * 1000 + len(context.reference.images))}
+
+
+class _Sampler:
+    latents, labels = torch.zeros(20, 2), None
+
+    def __call__(self, first: int, last: int) -> Tensor:
+        return _digits()[0][first:last]
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        raise AssertionError
+
+
+def test_probe_sees_the_generator_and_shares_the_protocol(tmp_path: Path) -> None:
+    """Catches: probes fed as metrics, without the reference, or with another protocol."""
+    metrics = {"frechet": FrechetDistance(), "probe": _Probe()}
+    frechet, probe = _evaluation(tmp_path, 20, metrics=metrics)(_Sampler(), {"seed": 0, "generator": "raw"})
+    assert (probe.metric, probe.value) == ("probe", 20_900.0)
+    assert probe.protocol == {**frechet.protocol, "seed": 3}
+    with pytest.raises(ConfigurationError, match="metrics probe draws images of its own"):
+        _score(_evaluation(tmp_path, 20, metrics={"probe": _Probe()}), _digits()[0])
+    with pytest.raises(ConfigurationError, match="probe compare with real images"):
+        _evaluation(tmp_path, 20, metrics={"probe": _Probe()}, reference=None)
+
+
+def test_one_pass_over_real_images_feeds_all_metrics(tmp_path: Path) -> None:
+    """Catches: a pass per part of the reference; parts that are not found in the cache again."""
+    images, labels = _digits()
+    seen: list[tuple[int, int]] = []
+    for _ in range(2):
+        evaluation = _evaluation(
+            tmp_path, 250, metrics=_all_metrics(), reference=_reference(images[:150], labels[:150])
+        )
+        evaluation(
+            lambda *place: images[slice(*place)], {}, progress=lambda *x: seen.append(x), labels=labels
+        )
+    samples = [(100, 250), (200, 250), (250, 250)]
+    assert seen == [(100, 150), (150, 150), *samples, *samples]
+    names = sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz"))
+    assert names == ["features", "statistics"]
+
+
 def test_no_metrics_no_samples(tmp_path: Path) -> None:
     evaluation = _evaluation(tmp_path, 50, metrics={}, reference=None)
     assert evaluation(lambda first, last: pytest.fail("sampled for nothing"), {}) == []
@@ -177,13 +240,23 @@ def test_nan_images_are_not_grey(tmp_path: Path) -> None:
 
 
 def test_nan_features_are_named(tmp_path: Path) -> None:
-    class Broken(_Pixels):
-        def forward(self, images: Tensor) -> Features:
-            features = super().forward(images)
-            return Features(features.features / 0, features.logits)
-
     with pytest.raises(DataError, match="extractor pixels returned NaN"):
-        _score(_evaluation(tmp_path, 20, extractor=Broken()), _digits()[0])
+        _score(_evaluation(tmp_path, 20, extractor=_Broken()), _digits()[0])
+
+
+def _all_metrics() -> dict[str, GeneratorMetric]:
+    return {
+        "frechet": FrechetDistance(bootstrap=5),
+        "classifier_score": ClassifierScore(),
+        "frechet_infinity": FrechetInfinity(num_points=3),
+        "kid": KernelDistance(num_subsets=3, subset_size=50, bootstrap=5),
+        "precision_recall": PrecisionRecall(),
+        "density_coverage": DensityCoverage(),
+        "intra_class": IntraClassFrechet(),
+    }
+
+
+LABELS = torch.arange(203) % 3
 
 
 def _run_rank(rank: int, world_size: int, folder: Path) -> None:
@@ -193,20 +266,32 @@ def _run_rank(rank: int, world_size: int, folder: Path) -> None:
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
     )
     fakes, asked = _noise_images(1), []
-    real = _noise_images(0 if rank == 0 else 2)  # exaggerates that devices differ: all must use rank 0's
-    evaluation = _evaluation(folder / f"rank{rank}", 203, 32, reference=_reference(real))
+    cache = folder / f"rank{rank}"
+    evaluation = _evaluation(
+        cache, 203, 32, metrics=_all_metrics(), reference=_reference(_noise_images(0), LABELS)
+    )
 
     def sample(first: int, last: int) -> Tensor:
         asked.extend(range(first, last))
         return fakes[first:last]
 
-    scores = evaluation(sample, {}, rank, world_size)
-    result = {"asked": asked.copy(), "scores": [(s.metric, s.value) for s in scores], "failed": False}
+    scores = evaluation(sample, {}, rank, world_size, labels=LABELS)
+    result = {"asked": asked.copy(), "scores": [(s.metric, s.value, s.ci95) for s in scores], "failed": False}
+    # Exaggerates that devices differ: all must use what rank 0 has in its cache.
+    real = _noise_images(0 if rank == 0 else 2)
+    again = _evaluation(cache, 203, 32, metrics=_all_metrics(), reference=_reference(real, LABELS))
+    scores = again(sample, {}, rank, world_size, labels=LABELS)
+    result["again"] = [(s.metric, s.value, s.ci95) for s in scores]
     try:
         fakes = torch.full((203, 1, 8, 8), torch.nan if rank == 1 else 0.0)
-        evaluation(sample, {}, rank, world_size)
+        evaluation(sample, {}, rank, world_size, labels=LABELS)
     except DivergedError:
         result["failed"] = True
+    try:
+        broken = _Broken() if rank == 1 else _Pixels()
+        _evaluation(folder / "none", 203, 32, extractor=broken)(sample, {}, rank, world_size)
+    except DataError as error:
+        result["fault"] = str(error)
     (folder / f"{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()
 
@@ -221,22 +306,29 @@ def test_two_ranks_score_as_one(tmp_path: Path) -> None:
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
     assert first["scores"] == second["scores"]
+    assert first["scores"] == first["again"] == second["again"]
     assert first["asked"] + second["asked"] == list(range(203))
     assert first["failed"]
     assert second["failed"]
+    assert "another rank" in first["fault"]
+    assert "extractor pixels returned NaN" in second["fault"]
+    assert not (tmp_path / "rank1").exists()
 
     fakes = _noise_images(1)
-    evaluation = _evaluation(tmp_path, 203, reference=_reference(_noise_images(0)))
-    alone: list[Score] = evaluation(lambda begin, end: fakes[begin:end], {})
-    assert [score.metric for score in alone] == [name for name, _ in first["scores"]]
-    for score, (_, value) in zip(alone, first["scores"], strict=True):
+    evaluation = _evaluation(
+        tmp_path, 203, metrics=_all_metrics(), reference=_reference(_noise_images(0), LABELS)
+    )
+    alone: list[Score] = evaluation(lambda begin, end: fakes[begin:end], {}, labels=LABELS)
+    assert [score.metric for score in alone] == [name for name, *_ in first["scores"]]
+    for score, (_, value, ci95) in zip(alone, first["scores"], strict=True):
         assert value == pytest.approx(score.value, rel=1e-9)
+        assert (ci95 is None) == (score.ci95 is None)
+        assert ci95 is None or ci95 == pytest.approx(score.ci95, rel=1e-6)
 
 
 def test_metric_contract() -> None:
     """Every metric says which way is better, for `checkpoint.monitor`."""
-    for metric in (FrechetDistance(), ClassifierScore()):
-        assert isinstance(metric, GeneratorMetric)
+    for metric in _all_metrics().values():
         assert metric.higher_is_better is not None
 
 

@@ -14,7 +14,7 @@ from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import FeatureExtractor
 from ganlab.metrics.extractors import choose_extractor_name
 from ganlab.metrics.extractors.efflite0 import EfficientNetLite0
-from ganlab.metrics.extractors.inception import FILE_NAME, SHA256_PREFIX, Inception
+from ganlab.metrics.extractors.inception import PUBLISHED, Inception
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.extractors.pretrained import read_weights
 
@@ -76,27 +76,6 @@ def test_missing_package_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
         EfficientNetLite0()
 
 
-@pytest.fixture(scope="module")
-def random_inception(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module]:
-    """A file of random weights, and torch-fidelity's own network that they came from."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    empty = io.BytesIO()
-    torch.save({}, empty)
-    empty.seek(0)
-    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
-        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda self, state_dict: None)
-        network = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=empty
-        )
-        for module in network.modules():  # PyTorch's own draw fades to nothing over so many layers
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-    path = tmp_path_factory.mktemp("weights") / "random.pth"
-    torch.save(network.state_dict(), path)
-    return path, network
-
-
 def test_inception_is_torch_fidelitys(random_inception: tuple[Path, nn.Module]) -> None:
     """At 32 px. Catches: another resize, `logits` for `logits_unbiased`, swapped outputs."""
     path, network = random_inception
@@ -132,12 +111,14 @@ def test_absent_weights_name_url_folder_and_checksum(tmp_path: Path, monkeypatch
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     assert not Inception.is_available()
     assert choose_extractor_name() == "efflite0"
-    with pytest.raises(DataError, match=rf"no network.*https://.*{SHA256_PREFIX}.*checkpoints.*efflite0"):
+    with pytest.raises(
+        DataError, match=rf"no network.*https://.*{PUBLISHED.sha256_prefix}.*checkpoints.*efflite0"
+    ):
         Inception()
     folder = tmp_path / "checkpoints"
     assert list(folder.iterdir()) == []
 
-    (folder / FILE_NAME).write_bytes(b"<html>")
+    (folder / PUBLISHED.path.name).write_bytes(b"<html>")
     assert choose_extractor_name() == "inception"
     with pytest.raises(DataError, match="not the published"):
         Inception(allow_other_weights=True)

@@ -1,6 +1,7 @@
 """Fréchet distance: closed forms, an independent root, torch-fidelity, and what it must be sensitive to."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,16 @@ from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Features
-from ganlab.metrics.frechet import FrechetDistance, frechet_distance
+from ganlab.interfaces import Features, ImageData
+from ganlab.metrics.frechet import (
+    FrechetDistance,
+    FrechetInfinity,
+    frechet_distance,
+    frechet_distance_of_samples,
+    intercept,
+)
 from ganlab.metrics.moments import Moments
-from ganlab.metrics.reference import ReferenceStatistics
+from ganlab.metrics.reference import ImageReference, ReferenceStatistics, StatisticsReference
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
@@ -60,9 +67,11 @@ def test_general_gaussians_against_a_matrix_root() -> None:
     assert frechet_distance(mean2, second, mean1, first) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize(("num1", "num2", "size"), [(300, 200, 24), (300, 20, 64), (30, 20, 64)])
+@pytest.mark.parametrize(
+    ("num1", "num2", "size"), [(300, 200, 24), (300, 20, 64), (20, 300, 64), (30, 20, 64)]
+)
 def test_agrees_with_torch_fidelity(num1: int, num2: int, size: int) -> None:
-    """Full rank, one singular and two singular covariances. Catches: a dropped trace, N for N - 1."""
+    """Full rank, either singular and both singular covariances. Catches: a dropped trace, N for N - 1."""
     first, second = _random(num1, size, seed=5), _random(num2, size, seed=6) * 1.3 + 0.2
     theirs = fid_statistics_to_metric(
         fid_features_to_statistics(first), fid_features_to_statistics(second), False
@@ -84,9 +93,11 @@ def test_identity_and_monotonicity() -> None:
         assert all(later > earlier + 1e-3 for earlier, later in pairwise(series))
 
 
-def _reference(features: Tensor) -> ReferenceStatistics:
+def _reference(features: Tensor) -> StatisticsReference:
     moments = Moments.of(features)
-    return ReferenceStatistics("toy", "test", len(features), moments.mean, moments.covariance, "0" * 64)
+    return StatisticsReference(
+        ReferenceStatistics("toy", "test", len(features), moments.mean, moments.covariance, "0" * 64)
+    )
 
 
 def test_metric_over_batches_equals_the_function() -> None:
@@ -98,7 +109,7 @@ def test_metric_over_batches_equals_the_function() -> None:
         metric.update(Features(batch, batch[:, :0]))
     scores = metric.scores("toy", 50, "test")
     assert list(scores) == ["fd_toy_50_test"]
-    assert scores["fd_toy_50_test"] == pytest.approx(_distance(fake, real), rel=1e-9)
+    assert scores["fd_toy_50_test"].value == pytest.approx(_distance(fake, real), rel=1e-9)
 
 
 def test_one_image_has_no_covariance() -> None:
@@ -107,3 +118,88 @@ def test_one_image_has_no_covariance() -> None:
     metric.update(Features(torch.zeros(1, 3), torch.zeros(1, 0)))
     with pytest.raises(ConfigurationError, match="at least 2"):
         metric.compute()
+
+
+@pytest.mark.parametrize(("num1", "num2"), [(20, 30), (20, 300), (64, 64), (65, 3)])
+def test_samples_on_both_paths(num1: int, num2: int) -> None:
+    """Nuclear norm (few rows) and moments. Catches: N for N - 1 in the centred rows, A B for A B^T."""
+    first, second = _random(num1, 64, seed=40), _random(num2, 64, seed=41) * 1.3 + 0.2
+    assert frechet_distance_of_samples(first, second) == pytest.approx(_distance(first, second), rel=1e-6)
+
+
+def test_nuclear_norm_does_not_round_null_eigenvalues() -> None:
+    """Catches: the moment path for few rows, which leaves about 1e-6."""
+    features = _random(10, 200, seed=42)
+    assert abs(frechet_distance_of_samples(features, features + 0.0)) < 1e-12
+
+
+def test_bootstrap_width_is_the_spread_over_samples() -> None:
+    """Catches: groups of unequal weight, a shift forgotten, an interval that does not hold the value."""
+    real = _random(2000, 4, seed=50)
+    values, widths = [], []
+    for seed in range(60, 85):
+        metric = FrechetDistance(bootstrap=60)
+        metric.set_reference(_reference(real))
+        fake = (_random(200, 4, seed=seed) + 0.7).float()
+        for batch in fake.split(33):
+            metric.update(Features(batch, batch[:, :0]))
+        estimate = metric.compute()["fd"]
+        assert estimate.ci95 is not None
+        values.append(estimate.value)
+        widths.append(estimate.ci95[1] - estimate.ci95[0])
+        assert estimate.ci95[0] < estimate.value < estimate.ci95[1]
+        assert estimate.value == pytest.approx(_distance(fake, real), rel=1e-9)
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(values), rel=0.4)
+
+
+def test_infinity_removes_the_bias_of_few_samples() -> None:
+    """True distance 0. Catches: slope for intercept, a fit over N, the first rows for random ones."""
+    real = _random(20_000, 40, seed=70)
+    metric = FrechetInfinity()
+    metric.set_reference(_reference(real))
+    fake = _random(1500, 40, seed=71).float()
+    fake = fake[fake[:, 0].argsort()]  # ordered, as by class: the first rows are not like all
+    metric.update(Features(fake, fake[:, :0]))
+    plain = _distance(fake, real)
+    infinite = metric.scores("inception", 1500, "train")["fid_inf1500_train"].value
+    assert plain > 0.3
+    assert abs(infinite) < 0.2 * plain
+
+
+def test_intercept() -> None:
+    """Catches: slope for intercept, N for 1 / N."""
+    assert intercept([10, 20, 50, 100], [3 + 7 / n for n in (10, 20, 50, 100)]) == pytest.approx(3.0)
+
+
+def test_spatial_features_are_compared(tmp_path: Path) -> None:
+    """Catches: pooled features under the spatial name; spatial statistics that are those of pooled features."""
+    from ganlab.metrics.extractors.points import Points
+
+    class Spatial(Points):
+        name, num_features = "toy", 2
+
+        def forward(self, images: Tensor) -> Features:
+            features, logits, _ = super().forward(images)
+            return Features(features, logits, torch.cat([features * 2, features * 3], dim=1))
+
+    points = _random(50, 2, seed=80).float()
+    data = ImageData("toy", "train", points.view(50, 2, 1, 1), None, (), "d" * 64)
+    metric = FrechetDistance(spatial=True)
+    metric.set_reference(ImageReference(data, Spatial(), tmp_path, 20))
+    fake = points * 1.5 + 1
+    metric.update(Features(fake, fake[:, :0], torch.cat([fake * 2, fake * 3], dim=1)))
+    scores = metric.scores("inception", 50, "train")
+    expected = _distance(torch.cat([fake * 2, fake * 3], dim=1), torch.cat([points * 2, points * 3], dim=1))
+    assert scores["fid_spatial50_train"].value == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ConfigurationError, match="spatial features, which this extractor lacks"):
+        metric.update(Features(fake, fake[:, :0]))
+    with pytest.raises(ConfigurationError, match="no bootstrap"):
+        FrechetDistance(bootstrap=3, spatial=True)
+
+
+def test_statistics_alone_serve_distances_only() -> None:
+    reference = _reference(_random(10, 3))
+    reference.prepare(["statistics"])
+    for part in ("features", "spatial_statistics"):
+        with pytest.raises(ConfigurationError, match="mean and covariance alone"):
+            reference.prepare([part])

@@ -32,7 +32,8 @@ def test_metric_over_batches() -> None:
     metric = ModesCovered(_Mixture(CENTERS, 0.05))
     for batch in points.split(2):
         metric.update(Features(batch, batch[:, :0]))
-    assert metric.scores("points", 5, "train") == {"modes_points_5": 2.0, "high_quality_points_5": 0.6}
+    scores = {key: estimate.value for key, estimate in metric.scores("points", 5, "train").items()}
+    assert scores == {"modes_points_5": 2.0, "high_quality_points_5": 0.6}
     assert metric.details == {"num_modes": 3, "radius_stds": 3.0}
 
 

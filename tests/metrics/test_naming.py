@@ -23,6 +23,11 @@ def test_count(num: int, name: str) -> None:
         ("fd", "efflite0", 297, "test", "fd_efflite0_297_test"),
         ("cs", "efflite0", 2000, None, "cs_efflite0_2k"),
         ("fd", "inception_0123abcd", 50_000, "train", "fd_inception_0123abcd_50k_train"),
+        ("kd", "inception", 50_000, "train", "kid50k_train"),
+        ("kd", "efflite0", 2000, "train", "kd_efflite0_2k_train"),
+        ("precision", "inception", 50_000, "train", "precision50k_train"),
+        ("precision", "efflite0", 2000, "train", "precision_efflite0_2k_train"),
+        ("fd_inf", "inception", 50_000, "train", "fid_inf50k_train"),
         ("modes", "points", 1000, None, "modes_points_1k"),
     ],
 )

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ganlab.errors import DataError
 from ganlab.interfaces import FeatureExtractor, Features, ImageData
+from ganlab.metrics import reference
 from ganlab.metrics.extractors.points import Points
-from ganlab.metrics.reference import ReferenceStatistics, reference_key, reference_statistics
+from ganlab.metrics.reference import ImageReference, ReferenceStatistics, reference_key
 
 
 class _Means(FeatureExtractor):
@@ -43,7 +44,7 @@ def _data(num: int = 20, sha256: str = "d" * 64) -> ImageData:
 def _statistics(
     folder: Path, extractor: FeatureExtractor, data: ImageData | None = None
 ) -> ReferenceStatistics:
-    return reference_statistics(data or _data(), extractor, folder, 7, "cpu")
+    return ImageReference(data or _data(), extractor, folder, 7).statistics()
 
 
 def _cache_file(folder: Path) -> Path:
@@ -68,8 +69,8 @@ def test_equals_numpy_and_is_computed_once(tmp_path: Path) -> None:
 
 def test_progress_ends_at_all(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    reference_statistics(
-        _data(), _Means(), tmp_path, 7, "cpu", lambda done, total: seen.append((done, total))
+    ImageReference(_data(), _Means(), tmp_path, 7).prepare(
+        ["statistics"], progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(7, 20), (14, 20), (20, 20)]
 
@@ -160,3 +161,27 @@ def test_faults(tmp_path: Path) -> None:
     points = torch.full((3, 2, 1, 1), torch.nan)
     with pytest.raises(DataError, match="NaN"):
         _statistics(tmp_path, Points(), ImageData("ring2d", "train", points, None, (), "f" * 64))
+
+
+def test_features_are_kept_and_spread_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: the first images of data sorted by class, labels of other images, float64 on disk, no cache."""
+    monkeypatch.setattr(reference, "MAX_IMAGES", 5)
+    data = dataclasses.replace(_data(), labels=torch.arange(20))
+    extractor = _Means()
+    first = ImageReference(data, extractor, tmp_path, 7)
+    first.prepare(["statistics", "features"])
+    assert extractor.num_calls == 3
+    labels = first.labels()
+    assert labels is not None
+    assert labels.tolist() == [3, 7, 11, 15, 19]
+    expected = data.images.float().mean(dim=(2, 3))[labels]
+    again = ImageReference(data, extractor, tmp_path, 7)
+    for found in (first.features(), again.features()):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected)
+    assert extractor.num_calls == 3
+    assert again.statistics().num == 20
+    for path in tmp_path.rglob("*.npz"):
+        path.unlink()
+    again.prepare(["features"])
+    assert extractor.num_calls == 3

@@ -56,7 +56,11 @@ class EfficientNetLite0(FeatureExtractor):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Features:
         """Returns pooled features `(N, 1280)` and ImageNet logits `(N, 1000)` of uint8 images."""
-        pixels = as_rgb(images, self.name).float()
+        return self.of_pixels(as_rgb(images, self.name).float())
+
+    @torch.no_grad()
+    def of_pixels(self, pixels: Tensor) -> Features:
+        """As `forward`, of float pixels `(N, 3, H, W)` in `[0, 255]`: small steps of an image are not rounded away."""
         pixels = interpolate(pixels, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
         # The Lite weights were trained on (x - 127) / 128, not on ImageNet's mean and standard deviation.
         pixels = ((pixels - 127.0) / 128.0).contiguous(memory_format=torch.channels_last)

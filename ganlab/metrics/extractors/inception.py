@@ -1,25 +1,22 @@
 """The 2015 Inception network, the only one whose distances may be called FID."""
 
-import hashlib
 import io
-import os
-import urllib.request
-import uuid
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganlab.errors import DataError
 from ganlab.interfaces import FeatureExtractor, Features
-from ganlab.metrics.extractors.pretrained import as_rgb, file_sha256, read_weights
+from ganlab.metrics.extractors.pretrained import PublishedWeights, as_rgb, read_weights
 
-FILE_NAME = "weights-inception-2015-12-05-6726825d.pth"
-URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE_NAME}"
-SHA256_PREFIX = "6726825d"
-"""First digits of the SHA-256 of the published file, which carries them in its name."""
-CONNECT_SECONDS = 10.0
+PUBLISHED = PublishedWeights(
+    extractor="inception",
+    title="Inception",
+    url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    sha256_prefix="6726825d",  # the file carries it in its name
+)
 
 
 class Inception(FeatureExtractor):
@@ -45,38 +42,33 @@ class Inception(FeatureExtractor):
 
     def __init__(self, weights: str | None = None, allow_other_weights: bool = False) -> None:
         super().__init__()
-        path = Path(weights).expanduser() if weights is not None else _published_path()
-        if weights is None and not path.is_file():
-            _download(path)
-        self.weights_sha256 = file_sha256(path)
-        published = self.weights_sha256.startswith(SHA256_PREFIX)
-        if not published and (weights is None or not allow_other_weights):
-            raise DataError(
-                f"{path} is not the published Inception weights (its sha256 begins"
-                f" {self.weights_sha256[:8]}, not {SHA256_PREFIX}): delete it to download it again, or give"
-                " its path as weights with allow_other_weights=true"
-            )
-        self.name = "inception" if published else f"inception_{self.weights_sha256[:8]}"
-        self.network = _build(path)
+        found = PUBLISHED.find(weights, allow_other_weights)
+        self.name, self.weights_sha256 = found.name, found.sha256
+        self.network: Any = _build(found.path)
         self.requires_grad_(False)
         self.eval()
 
     @classmethod
     def is_available(cls) -> bool:
         """Whether the published weights lie on this machine, so that no download is needed."""
-        return _published_path().is_file()
+        return PUBLISHED.path.is_file()
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Features:
-        """Returns pooled features `(N, 2048)` and logits `(N, 1008)` of uint8 images."""
+        """Returns pooled `(N, 2048)`, logits `(N, 1008)`, spatial `(N, 2023)` of uint8 images.
+
+        Spatial features are what guided-diffusion's evaluator takes for sFID, the first 7 channels of the tensor
+        `mixed_6/conv` of the TensorFlow graph: of the 11 blocks `mixed`, `mixed_1`, ... the seventh is Mixed_6d.
+        """
         images = as_rgb(images, self.name).contiguous(memory_format=torch.channels_last)
-        features, logits = self.network(images)
-        return Features(features, logits)
+        spatial: list[Tensor] = []
 
+        def keep(block: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            spatial.append(output[:, :7].flatten(1))  # (N, 768, 17, 17) -> (N, 2023)
 
-def _published_path() -> Path:
-    """Where torch.hub, and so torch-fidelity too, keeps the published weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
+        with self.network.Mixed_6d.register_forward_hook(keep):
+            features, logits = self.network(images)
+        return Features(features, logits, spatial[0])
 
 
 def _build(path: Path) -> torch.nn.Module:
@@ -95,26 +87,3 @@ def _build(path: Path) -> torch.nn.Module:
     except RuntimeError as error:
         raise DataError(f"the weights in {path} are not those of torch-fidelity's Inception v3") from error
     return network.to(memory_format=torch.channels_last)
-
-
-def _download(path: Path) -> None:
-    """Fetches the published weights to `path`, or fails with what to do by hand."""
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    digest = hashlib.sha256()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(URL, timeout=CONNECT_SECONDS) as response, partial.open("wb") as file:
-            while block := response.read(1 << 20):
-                digest.update(block)
-                file.write(block)
-        if not digest.hexdigest().startswith(SHA256_PREFIX):
-            raise OSError(f"the download's sha256 begins {digest.hexdigest()[:8]}")
-        os.replace(partial, path)
-    except OSError as error:  # URLError, timeouts and full disks are all OSError
-        raise DataError(
-            f"the Inception weights are not at {path} and could not be downloaded ({error}): fetch {URL}"
-            f" (sha256 begins {SHA256_PREFIX}) into {path.parent}, or use evaluate.extractor=efflite0"
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()

@@ -1,0 +1,207 @@
+"""FID of the same images by several libraries: value, seconds and peak memory.
+
+    python benchmarks/evaluate.py num_images=100 size=32 out=benchmarks/results/evaluate.json
+
+All see the same two sets of random patterns through Inception v3 at one random initialisation, saved to a file that
+each is given as its weights: only the code around the network differs. Each runs in a process of its own, one after the
+other. A library that is not installed is left out and named. clean-fid is left out: it takes its network as
+a TorchScript archive of NVIDIA's, which cannot be given other weights.
+"""
+
+import io
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+BATCH_SIZE = 50
+
+
+def patterns(seed: int, num: int, size: int, contrast: float, brightness: float) -> Tensor:
+    """Draws coarse coloured patterns with some noise, uint8 `(num, 3, size, size)`."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(num, 3, 4, 4, generator=generator) * contrast + brightness
+    fine = nn.functional.interpolate(coarse, size=(size, size), mode="bicubic")
+    return (fine + 20 * torch.randn(fine.shape, generator=generator)).clamp(0, 255).byte()
+
+
+def write_random_weights(path: Path) -> None:
+    """Saves torch-fidelity's Inception with He-normal convolutions: torch's own draw fades over so many layers."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    load = FeatureExtractorInceptionV3.load_state_dict
+    FeatureExtractorInceptionV3.load_state_dict = lambda self, weights: None
+    try:
+        empty = io.BytesIO()
+        torch.save({}, empty)
+        empty.seek(0)
+        torch.manual_seed(0)
+        network = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=empty
+        )
+    finally:
+        FeatureExtractorInceptionV3.load_state_dict = load
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    torch.save(network.state_dict(), path)
+
+
+class Images(Dataset[Tensor]):
+    """uint8 images as torch-fidelity wants them."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: int) -> Tensor:
+        return self.images[place]
+
+
+def with_ganlab(weights: Path, fakes: Tensor, reals: Tensor) -> Callable[[], float]:
+    from ganlab.interfaces import ImageData
+    from ganlab.metrics.evaluation import Evaluation
+    from ganlab.metrics.extractors.inception import Inception
+    from ganlab.metrics.frechet import FrechetDistance
+
+    cache = tempfile.mkdtemp()
+    extractor = Inception(str(weights), allow_other_weights=True)
+    reference = ImageData("patterns", "train", reals, None, (), "0" * 64)
+    evaluation = Evaluation(
+        {"frechet": FrechetDistance()}, extractor, reference, len(fakes), BATCH_SIZE, Path(cache)
+    )
+    return lambda: evaluation(lambda first, last: fakes[first:last], {})[0].value
+
+
+def with_torch_fidelity(weights: Path, fakes: Tensor, reals: Tensor) -> Callable[[], float]:
+    from torch_fidelity import calculate_metrics
+
+    return lambda: float(
+        calculate_metrics(
+            input1=Images(fakes), input2=Images(reals), cuda=False, batch_size=BATCH_SIZE, fid=True,
+            feature_extractor_weights_path=str(weights), cache=False, verbose=False, save_cpu_ram=True,
+        )["frechet_inception_distance"]
+    )  # fmt: skip
+
+
+def with_torchmetrics(weights: Path, fakes: Tensor, reals: Tensor) -> Callable[[], float]:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    # antialias=False: with its default the resize is another one, and the number another number.
+    metric = FrechetInceptionDistance(feature_extractor_weights_path=str(weights), antialias=False)
+
+    def run() -> float:
+        for images, real in ((fakes, False), (reals, True)):
+            for batch in images.split(BATCH_SIZE):
+                metric.update(batch, real=real)
+        return float(metric.compute())
+
+    return run
+
+
+def with_pytorch_fid(weights: Path, fakes: Tensor, reals: Tensor) -> Callable[[], float]:
+    import pytorch_fid.fid_score as fid
+    import pytorch_fid.inception as inception
+    from PIL import Image
+
+    inception.load_state_dict_from_url = lambda *_, **__: torch.load(weights, weights_only=True)
+    network = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval()
+    files = []
+    for images in (fakes, reals):
+        folder = Path(tempfile.mkdtemp())
+        for place, image in enumerate(images):
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{place:05d}.png")
+        files.append(sorted(folder.iterdir()))
+
+    def run() -> float:
+        moments = [
+            moment
+            for paths in files
+            for moment in fid.calculate_activation_statistics(paths, network, BATCH_SIZE, 2048, "cpu", 0)
+        ]
+        return float(fid.calculate_frechet_distance(*moments))
+
+    return run
+
+
+LIBRARIES: dict[str, Callable[[Path, Tensor, Tensor], Callable[[], float]]] = {
+    "ganlab": with_ganlab,
+    "torch-fidelity": with_torch_fidelity,
+    "torchmetrics": with_torchmetrics,
+    "pytorch-fid": with_pytorch_fid,
+}
+
+
+def measure(name: str, weights: Path, num: int, size: int) -> None:
+    """Runs one library in this process and prints its row as JSON; loading the network is not timed."""
+    fakes, reals = patterns(0, num, size, 30.0, 70.0), patterns(1, num, size, 90.0, 190.0)
+    run = LIBRARIES[name](weights, fakes, reals)
+    started = time.monotonic()
+    value = run()
+    seconds = time.monotonic() - started
+    mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"value": value, "seconds": round(seconds, 2), "peak_mebibytes": round(mebibytes)}))
+
+
+def main() -> None:
+    """Measures every library and prints the table."""
+    if sys.argv[1:2] == ["measure"]:
+        name, weights, num, size = sys.argv[2:]
+        return measure(name, Path(weights), int(num), int(size))
+    options = {"num_images": "100", "size": "32", "out": "benchmarks/results/evaluate.json"}
+    options |= dict(argument.split("=", 1) for argument in sys.argv[1:])
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "random.pth"
+        write_random_weights(weights)
+        for name in LIBRARIES:
+            arguments = ["measure", name, str(weights), options["num_images"], options["size"]]
+            done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True)
+            last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
+            rows[name] = json.loads(last[0]) if done.returncode == 0 else {"left_out": " ".join(last)}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
+    record = {
+        "command": f"python benchmarks/evaluate.py {' '.join(f'{k}={v}' for k, v in options.items())}",
+        "commit": commit.strip(),
+        "device": f"CPU {platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": {name: _version(name) for name in ("torch", *LIBRARIES)},
+        "rows": rows,
+    }
+    out = Path(options["out"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    ours = rows["ganlab"]
+    print("| library | FID at random weights | relative difference | seconds | x ours | peak MiB |")
+    print("|---|---|---|---|---|---|")
+    for name, row in rows.items():
+        if "left_out" in row:
+            print(f"| {name} | {row['left_out']} | | | | |")
+            continue
+        difference = abs(row["value"] - ours["value"]) / ours["value"]
+        ratio = row["seconds"] / ours["seconds"]
+        numbers = f"{row['value']:.7g} | {difference:.1e} | {row['seconds']} | {ratio:.2f}"
+        print(f"| {name} | {numbers} | {row['peak_mebibytes']} |")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    main()

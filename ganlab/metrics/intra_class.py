@@ -1,0 +1,80 @@
+"""Intra-class Fréchet distance: whether a conditional generator draws each class well."""
+
+import torch
+from torch import Tensor
+
+from ganlab.errors import ConfigurationError
+from ganlab.interfaces import Features
+from ganlab.metrics.frechet import frechet_distance_of_samples
+from ganlab.metrics.metric import Estimate, GeneratorMetric
+
+
+def intra_class_distances(
+    fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor
+) -> dict[int, float]:
+    """Computes the Fréchet distance between fakes and reals of each class that the reals have.
+
+    Miyato and Koyama 2018, section 6.1, arXiv 1802.05637 (intra FID).
+
+    Args:
+        fake: `(N, D)`.
+        fake_labels: `(N,)`.
+        real: `(M, D)`.
+        real_labels: `(M,)`.
+
+    Raises:
+        ConfigurationError: a class with fewer than 2 images on either side.
+    """
+    distances = {}
+    for label in real_labels.unique().tolist():
+        fakes, reals = fake[fake_labels == label], real[real_labels == label]
+        if min(len(fakes), len(reals)) < 2:
+            raise ConfigurationError(
+                f"intra_class compares each class by itself, and class {label} has {len(fakes)} generated and"
+                f" {len(reals)} real images of the 2 that it needs: set evaluate.num_samples higher"
+            )
+        distances[label] = frechet_distance_of_samples(fakes, reals)
+    return distances
+
+
+class IntraClassFrechet(GeneratorMetric):
+    """Mean over classes of the Fréchet distance within the class; lower is better.
+
+    The features of 50,000 images at most are kept. Few images in a class raise the distance, so it is comparable
+    only for equal numbers.
+
+    Raises:
+        ConfigurationError: the generator is unconditional, or the data have no labels.
+    """
+
+    needs_reference = True
+    higher_is_better = False
+
+    def __init__(self) -> None:
+        super().__init__(keeps=("features", "labels"))
+
+    @property
+    def reference_parts(self) -> tuple[str, ...]:
+        """Features."""
+        return ("features",)
+
+    def update(self, features: Features, labels: Tensor | None = None) -> None:
+        """Adds one batch of generated images and their labels."""
+        if labels is None or self._reference.labels() is None:
+            lacking = "this generator is unconditional" if labels is None else "these data have no labels"
+            raise ConfigurationError(
+                f"intra_class compares classes, and {lacking}: drop it from metrics, or use a conditional model"
+                " with data.labels=true"
+            )
+        super().update(features, labels.to(features.features.device))
+
+    def compute(self) -> dict[str, Estimate]:
+        """Returns `fd_intra`, the mean, and the standard deviation over classes."""
+        fake, fake_labels, real = self.kept("features"), self.kept("labels"), self._reference.features()
+        real_labels = self._reference.labels()
+        assert real_labels is not None
+        distances = intra_class_distances(
+            fake, fake_labels, real.to(fake.device), real_labels.to(fake.device)
+        )
+        values = torch.tensor(list(distances.values()), dtype=torch.float64)
+        return {"fd_intra": Estimate(float(values.mean()), std=float(values.std(correction=0)))}

@@ -1,0 +1,167 @@
+"""Fidelity apart from variety: improved precision and recall, density and coverage."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab.errors import ConfigurationError
+from ganlab.metrics.bootstrap import mean_estimate
+from ganlab.metrics.metric import Estimate, GeneratorMetric
+
+BLOCK_ELEMENTS = 2**24
+"""Distances that are in memory at once: 134 MB in float64."""
+
+
+def precision_recall(fake: Tensor, real: Tensor, num_neighbours: int = 3) -> tuple[Tensor, Tensor]:
+    """Says which fakes lie among the reals, and which reals among the fakes.
+
+    A point lies among a set if some member's ball reaches it; a member's ball has its distance to its k-th nearest
+    other member as radius. Kynkäänniemi et al. 2019, eq. 1-2, arXiv 1904.06991; ties count as inside, as in
+    torch-fidelity.
+
+    Args:
+        fake: `(N, D)`, N > k.
+        real: `(M, D)`, M > k.
+        num_neighbours: k.
+
+    Returns:
+        float64 zeros and ones, `(N,)` and `(M,)`; their means are precision and recall.
+    """
+    fake, real = fake.double(), real.double().to(fake.device)
+    real_radii, fake_radii = radii(real, num_neighbours), radii(fake, num_neighbours)
+    precise = fake.new_zeros(len(fake))
+    recalled = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
+    for first, last, distances in _blocks(fake, real):  # (last - first, M)
+        precise[first:last] = (distances <= real_radii).any(dim=1).double()
+        recalled |= (distances <= fake_radii[first:last, None]).any(dim=0)
+    return precise, recalled.double()
+
+
+def density_coverage(fake: Tensor, real: Tensor, num_neighbours: int = 5) -> tuple[Tensor, Tensor]:
+    """Counts, per fake, the balls of reals around it, and says which reals have a fake in their ball.
+
+    Density = (1 / k) mean over fakes of the number of balls, may exceed 1; coverage = share of reals. Unlike
+    precision and recall they are robust to outliers among the fakes, whose balls are not used. Naeem et al. 2020,
+    eq. 3-4, arXiv 2002.09797; balls are open, as in the authors' code.
+
+    Args:
+        fake: `(N, D)`.
+        real: `(M, D)`, M > k.
+        num_neighbours: k.
+
+    Returns:
+        float64 `(N,)` (already divided by k) and zeros and ones `(M,)`; their means are density and coverage.
+    """
+    fake, real = fake.double(), real.double().to(fake.device)
+    real_radii = radii(real, num_neighbours)
+    density = fake.new_zeros(len(fake))
+    covered = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
+    for first, last, distances in _blocks(fake, real):
+        inside = distances < real_radii
+        density[first:last] = inside.double().sum(dim=1) / num_neighbours
+        covered |= inside.any(dim=0)
+    return density, covered.double()
+
+
+def radii(points: Tensor, num_neighbours: int) -> Tensor:
+    """Returns each point's distance to its k-th nearest other point, `(N,)` for points `(N, D)`."""
+    nearest = [
+        distances.kthvalue(num_neighbours + 1).values  # the point itself is the first
+        for _, _, distances in _blocks(points, points)
+    ]
+    return torch.cat(nearest)
+
+
+def _blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[int, int, Tensor]]:
+    """Yields `(first, last, distances of rows[first:last] to all columns)`."""
+    size = max(1, BLOCK_ELEMENTS // len(columns))
+    for first in range(0, len(rows), size):
+        last = min(first + size, len(rows))
+        yield first, last, torch.cdist(rows[first:last], columns)
+
+
+def _check(fake: Tensor, real: Tensor, num_neighbours: int) -> None:
+    if (smaller := min(len(fake), len(real))) <= num_neighbours:
+        raise ConfigurationError(
+            f"{num_neighbours} nearest neighbours need more than {smaller} images: set evaluate.num_samples higher"
+        )
+
+
+class PrecisionRecall(GeneratorMetric):
+    """Improved precision and recall; higher is better. The features of 50,000 images at most are kept.
+
+    The interval of precision resamples fakes, that of recall reals; the balls stay.
+
+    Args:
+        num_neighbours: k, >= 1.
+        bootstrap: resamples for the confidence intervals; 0: none.
+    """
+
+    needs_reference = True
+    higher_is_better = True
+
+    def __init__(self, num_neighbours: int = 3, bootstrap: int = 200) -> None:
+        super().__init__(keeps=("features",))
+        self._num_neighbours = num_neighbours
+        self._bootstrap = bootstrap
+
+    @property
+    def reference_parts(self) -> tuple[str, ...]:
+        """Features."""
+        return ("features",)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The number of neighbours."""
+        return {"num_neighbours": self._num_neighbours}
+
+    def compute(self) -> dict[str, Estimate]:
+        """Returns `precision` and `recall`, shares in [0, 1]."""
+        fake, real = self.kept("features"), self._reference.features()
+        _check(fake, real, self._num_neighbours)
+        precise, recalled = precision_recall(fake, real, self._num_neighbours)
+        return {
+            "precision": mean_estimate(precise, self._bootstrap),
+            "recall": mean_estimate(recalled, self._bootstrap),
+        }
+
+
+class DensityCoverage(GeneratorMetric):
+    """Density and coverage; higher is better. The features of 50,000 images at most are kept.
+
+    The interval of density resamples fakes, that of coverage reals; the balls stay.
+
+    Args:
+        num_neighbours: k, >= 1.
+        bootstrap: resamples for the confidence intervals; 0: none.
+    """
+
+    needs_reference = True
+    higher_is_better = True
+
+    def __init__(self, num_neighbours: int = 5, bootstrap: int = 200) -> None:
+        super().__init__(keeps=("features",))
+        self._num_neighbours = num_neighbours
+        self._bootstrap = bootstrap
+
+    @property
+    def reference_parts(self) -> tuple[str, ...]:
+        """Features."""
+        return ("features",)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The number of neighbours."""
+        return {"num_neighbours": self._num_neighbours}
+
+    def compute(self) -> dict[str, Estimate]:
+        """Returns `density`, >= 0, and `coverage`, a share in [0, 1]."""
+        fake, real = self.kept("features"), self._reference.features()
+        _check(fake, real, self._num_neighbours)
+        density, covered = density_coverage(fake, real, self._num_neighbours)
+        return {
+            "density": mean_estimate(density, self._bootstrap),
+            "coverage": mean_estimate(covered, self._bootstrap),
+        }

@@ -1,0 +1,99 @@
+"""Mean and covariance of features in the files that FID tools exchange."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganlab.errors import DataError, StorageError
+from ganlab.files import atomic_path
+from ganlab.metrics.reference import ReferenceStatistics
+
+SPLIT = "file"
+"""What stands for the split in keys and protocols: `fid50k_file`."""
+
+
+def is_statistics_file(path: Path) -> bool:
+    """Whether `path` is an `.npz` with `mu` and `sigma`; the arrays themselves are not read."""
+    if path.suffix != ".npz" or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is not a whole .npz file ({error}): get or make it again") from error
+
+
+def read_statistics(path: Path, num_features: int) -> ReferenceStatistics:
+    """Reads an `.npz` with `mu` `(D,)` and `sigma` `(D, D)`, the covariance divided by N - 1.
+
+    pytorch-fid (`--save-stats`), clean-fid (`make_custom_stats`) and NVlabs' EDM (`fid.py ref`) write it, and
+    guided-diffusion's reference batches hold it beside their images. By which network, resize and images the numbers
+    came about the file does not say, so the protocol carries its checksum, and no count.
+
+    Args:
+        path: the file; pickled content is refused.
+        num_features: D of the extractor that it shall be compared through.
+
+    Raises:
+        DataError: the file is missing, damaged or holds something else, or was made with another extractor.
+    """
+    try:
+        # Opened here, because numpy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            mean, covariance = (np.asarray(file[key], dtype=np.float64) for key in ("mu", "sigma"))
+    except KeyError as error:
+        raise DataError(
+            f"{path} holds no statistics: it needs mu (D,) and sigma (D, D) and lacks one of them"
+        ) from error
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"cannot read statistics from {path} ({error}): give an .npz with mu and sigma, not pickled"
+        ) from error
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise DataError(
+            f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}; they must be (D,) and (D, D)"
+        )
+    if len(mean) != num_features:
+        raise DataError(
+            f"{path} has {len(mean)} features and the extractor {num_features}: choose the extractor that the file"
+            " was made with"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise DataError(f"{path} holds NaN or infinity: make it again")
+    if not np.allclose(covariance, covariance.T, rtol=1e-3, atol=1e-6 * np.abs(covariance).max()):
+        raise DataError(f"{path}: sigma is not symmetric, so it is no covariance: make it again")
+    return ReferenceStatistics(
+        name=path.stem,
+        split=SPLIT,
+        num=None,
+        mean=torch.from_numpy(mean),
+        covariance=torch.from_numpy((covariance + covariance.T) / 2),
+        sha256=_sha256(mean, covariance),
+    )
+
+
+def write_statistics(path: Path, mean: Tensor, covariance: Tensor) -> None:
+    """Writes an `.npz` that pytorch-fid, clean-fid and EDM read: float64 `mu` and `sigma`, whole or not at all.
+
+    Raises:
+        DataError: the name does not end with `.npz`, which those tools go by.
+        StorageError: the file cannot be written.
+    """
+    if path.suffix != ".npz":
+        raise DataError(f"{path}: a statistics file has to end with .npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as part, part.open("wb") as file:
+            np.savez(file, mu=mean.double().cpu().numpy(), sigma=covariance.double().cpu().numpy())
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _sha256(mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> str:
+    """Identifies the numbers, whatever the file is called and however it was compressed."""
+    return hashlib.sha256(mean.tobytes() + np.ascontiguousarray(covariance).tobytes()).hexdigest()

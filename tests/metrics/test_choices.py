@@ -1,0 +1,39 @@
+"""What `metrics=` takes: a name or a list of names; each with one node per metric."""
+
+import pytest
+
+from ganlab import build
+from ganlab.cli import compose_config
+from ganlab.metrics.metric import GeneratorMetric
+from ganlab.paths import conf_dir
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ("frechet", ["frechet"]),
+        ("[frechet,kid]", ["frechet", "kid"]),
+        ("paper", ["frechet", "classifier_score", "kid", "precision_recall"]),
+        ("[quick,density_coverage]", ["frechet", "classifier_score", "density_coverage"]),
+    ],
+)
+def test_names_and_lists(choice: str, names: list[str]) -> None:
+    """Also over the choice of a data set and of a recipe. Catches: a list that Hydra takes for a name."""
+    for first in ("data=digits", "data=ring2d", "experiment=sngan_cifar10"):
+        assert list(compose_config(first, f"metrics={choice}")["metrics"]) == names
+
+
+def test_a_metric_is_the_same_under_every_name() -> None:
+    """Catches: other settings in `paper` than in `kid` under one node name."""
+    alone = {path.stem: compose_config("data=digits", f"metrics={path.stem}")["metrics"]
+             for path in (conf_dir() / "metrics").glob("*.yaml") if path.stem not in ("modes", "none")}  # fmt: skip
+    for name in ("quick", "paper", "all"):
+        for metric, node in alone[name].items():
+            assert alone[metric] == {metric: node}
+
+
+def test_all_builds() -> None:
+    nodes = compose_config("data=digits", "metrics=[all,intra_class,spatial_frechet]")["metrics"]
+    metrics = {name: build.build(f"metrics.{name}", node) for name, node in nodes.items()}
+    assert len(metrics) == 8
+    assert all(isinstance(metric, GeneratorMetric) for metric in metrics.values())

@@ -1,5 +1,6 @@
 """Scores one generator: what training and `ganlab.evaluate` do alike."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -86,7 +87,10 @@ def score_images(evaluation: Evaluation, images: Tensor, labels: Tensor | None) 
 @contextmanager
 def _progress_bar(visible: bool) -> Iterator[Callable[[int, int], None]]:
     """Shows images done and to do, first of the reference (unless its statistics are known), then of the samples."""
-    with tqdm(desc="scoring", unit=" images", leave=False, disable=not visible, delay=1) as bar:
+    interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a log file wants few lines
+    with tqdm(
+        desc="scoring", unit=" images", leave=False, disable=not visible, delay=1, mininterval=interval
+    ) as bar:
 
         def advance(done: int, total: int) -> None:
             bar.total = total

@@ -43,8 +43,9 @@ def _images(seed: int, size: int, contrast: float, brightness: float) -> Tensor:
 def test_pipeline_is_torch_fidelitys(
     size: int, random_inception: tuple[Path, nn.Module], tmp_path: Path
 ) -> None:
-    """FID, IS and KID to 1e-6. The two sets lie far apart, because torch-fidelity's own rounding (1e-6 of the
-    covariances in FID with fewer images than features, float32 in KID) is all that then tells the numbers apart.
+    """FID and IS to 1e-6; KID to 1e-5, because torch-fidelity computes kernels in float32 (given the same features
+    in float64, its function equals ours to 1e-9; see test_kernel_distance.py). The two sets lie far apart, so that
+    its rounding of covariances with fewer images than features does not drown the distance.
 
     Catches: another resize (half-pixel centres, antialiasing), biased logits, a covariance
     divided by N, another permutation or another subset of images."""
@@ -75,4 +76,7 @@ def test_pipeline_is_torch_fidelitys(
         "cs": theirs["inception_score_mean"],
         "kd": theirs["kernel_inception_distance_mean"],
     }
-    assert ours == pytest.approx(expected, rel=1e-6)
+    assert {name: ours[name] for name in ("fd", "cs")} == pytest.approx(
+        {name: expected[name] for name in ("fd", "cs")}, rel=1e-6
+    )
+    assert ours["kd"] == pytest.approx(expected["kd"], rel=1e-5)

@@ -1,7 +1,8 @@
 """Fidelity apart from variety: improved precision and recall, density and coverage."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -89,10 +90,10 @@ def _check(fake: Tensor, real: Tensor, num_neighbours: int) -> None:
         )
 
 
-class PrecisionRecall(GeneratorMetric):
-    """Improved precision and recall; higher is better. The features of 50,000 images at most are kept.
+class NeighbourMetric(GeneratorMetric):
+    """Two numbers from balls around nearest neighbours. The features of 50,000 images at most are kept.
 
-    The interval of precision resamples fakes, that of recall reals; the balls stay.
+    The interval of the first number resamples fakes, that of the second reals; the balls stay.
 
     Args:
         num_neighbours: k, >= 1.
@@ -101,67 +102,55 @@ class PrecisionRecall(GeneratorMetric):
 
     needs_reference = True
     higher_is_better = True
+    quantities: ClassVar[tuple[str, str]]
+    """Names of the two numbers."""
+
+    def __init__(self, num_neighbours: int, bootstrap: int) -> None:
+        super().__init__(keeps=("features",))
+        self._num_neighbours = num_neighbours
+        self._bootstrap = bootstrap
+
+    @property
+    def reference_parts(self) -> tuple[str, ...]:
+        """Features."""
+        return ("features",)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The number of neighbours."""
+        return {"num_neighbours": self._num_neighbours}
+
+    @staticmethod
+    @abstractmethod
+    def measure(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[Tensor, Tensor]:
+        """Returns what the first number is the mean of, over fakes, and the second, over reals."""
+
+    def compute(self) -> dict[str, Estimate]:
+        """Returns both numbers by name."""
+        fake, real = self.kept("features"), self._reference.features()
+        _check(fake, real, self._num_neighbours)
+        terms = self.measure(fake, real, self._num_neighbours)
+        return {
+            name: mean_estimate(each, self._bootstrap)
+            for name, each in zip(self.quantities, terms, strict=True)
+        }
+
+
+class PrecisionRecall(NeighbourMetric):
+    """Improved `precision` and `recall`, shares in [0, 1]; see `precision_recall`."""
+
+    quantities = ("precision", "recall")
+    measure = staticmethod(precision_recall)
 
     def __init__(self, num_neighbours: int = 3, bootstrap: int = 200) -> None:
-        super().__init__(keeps=("features",))
-        self._num_neighbours = num_neighbours
-        self._bootstrap = bootstrap
-
-    @property
-    def reference_parts(self) -> tuple[str, ...]:
-        """Features."""
-        return ("features",)
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """The number of neighbours."""
-        return {"num_neighbours": self._num_neighbours}
-
-    def compute(self) -> dict[str, Estimate]:
-        """Returns `precision` and `recall`, shares in [0, 1]."""
-        fake, real = self.kept("features"), self._reference.features()
-        _check(fake, real, self._num_neighbours)
-        precise, recalled = precision_recall(fake, real, self._num_neighbours)
-        return {
-            "precision": mean_estimate(precise, self._bootstrap),
-            "recall": mean_estimate(recalled, self._bootstrap),
-        }
+        super().__init__(num_neighbours, bootstrap)
 
 
-class DensityCoverage(GeneratorMetric):
-    """Density and coverage; higher is better. The features of 50,000 images at most are kept.
+class DensityCoverage(NeighbourMetric):
+    """`density`, >= 0, and `coverage`, a share in [0, 1]; see `density_coverage`."""
 
-    The interval of density resamples fakes, that of coverage reals; the balls stay.
-
-    Args:
-        num_neighbours: k, >= 1.
-        bootstrap: resamples for the confidence intervals; 0: none.
-    """
-
-    needs_reference = True
-    higher_is_better = True
+    quantities = ("density", "coverage")
+    measure = staticmethod(density_coverage)
 
     def __init__(self, num_neighbours: int = 5, bootstrap: int = 200) -> None:
-        super().__init__(keeps=("features",))
-        self._num_neighbours = num_neighbours
-        self._bootstrap = bootstrap
-
-    @property
-    def reference_parts(self) -> tuple[str, ...]:
-        """Features."""
-        return ("features",)
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """The number of neighbours."""
-        return {"num_neighbours": self._num_neighbours}
-
-    def compute(self) -> dict[str, Estimate]:
-        """Returns `density`, >= 0, and `coverage`, a share in [0, 1]."""
-        fake, real = self.kept("features"), self._reference.features()
-        _check(fake, real, self._num_neighbours)
-        density, covered = density_coverage(fake, real, self._num_neighbours)
-        return {
-            "density": mean_estimate(density, self._bootstrap),
-            "coverage": mean_estimate(covered, self._bootstrap),
-        }
+        super().__init__(num_neighbours, bootstrap)

@@ -24,7 +24,7 @@ class ModuleExtractor(FeatureExtractor):
         _target_: ganlab.metrics.extractors.module.ModuleExtractor
         name: my_features
         size: 64
-        weights: /home/me/my_features.pth
+        weights: my_features.pth
         module:
           _target_: my_package.MyNetwork
 

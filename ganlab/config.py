@@ -157,8 +157,11 @@ NOT_MATHEMATICS = (
 
 
 def register_resolvers() -> None:
-    """Makes `${data_root:}` available in YAML files."""
+    """Makes `${data_root:}` and `${classes:labels,num_classes}` available in YAML files."""
     OmegaConf.register_new_resolver("data_root", lambda: str(data_root()), replace=True)
+    OmegaConf.register_new_resolver(
+        "classes", lambda labels, num_classes: num_classes if labels else 0, replace=True
+    )
 
 
 def validate(composed: DictConfig) -> Config:

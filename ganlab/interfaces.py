@@ -18,6 +18,8 @@ class AdversarialLoss(ABC):
 
     A loss knows no network, optimiser, device or logger. Logits have shape `(N,)`, may be any real number, and are
     large where D takes an image for real. Both methods return a scalar tensor, the mean over the batch.
+
+    A loss with a memory (BEGAN's balance) is an `nn.Module` too and keeps it in buffers, which checkpoints carry.
     """
 
     generator_needs_real: ClassVar[bool] = False
@@ -30,6 +32,18 @@ class AdversarialLoss(ABC):
     @abstractmethod
     def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Returns the scalar that G minimises."""
+
+    def observe(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        """Adapts the loss's memory at the end of an iteration, if it has one.
+
+        Args:
+            real_logits: of the last D update, `(N,)`, detached.
+            fake_logits: of the G update, `(N,)`, detached.
+
+        Returns:
+            Scalars to be logged.
+        """
+        return {}
 
 
 class Penalty(ABC):
@@ -67,12 +81,15 @@ class Penalty(ABC):
         """
 
 
-class Constraint(ABC):
-    """A change made to D's weights after each of its updates, in place and without gradient."""
+class Constraint:
+    """What keeps D within a set of functions, whatever it is trained with: by its make, or after each update."""
 
-    @abstractmethod
+    def prepare(self, discriminator: "Discriminator") -> "Discriminator":
+        """Returns D as it shall be trained; called once, before anything is trained or restored."""
+        return discriminator
+
     def apply(self, discriminator: nn.Module) -> None:
-        """Moves the parameters of `discriminator` into the allowed set."""
+        """Moves the parameters of D into the allowed set, in place; called after each of its updates."""
 
 
 class Generator(nn.Module, ABC):
@@ -90,6 +107,32 @@ class Generator(nn.Module, ABC):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns images `(N, C, H, W)` in `[-1, 1]` for latents `(N, latent_dim)`."""
 
+    def draw_latents(self, num: int, noise: Noise) -> Tensor:
+        """Draws latents `(num, latent_dim)` from G's prior: standard normal, unless its paper has another."""
+        return noise.normal(num, self.latent_dim)
+
+    def truncate(self, latents: Tensor, truncation: float) -> Tensor:
+        """Moves latents towards the middle of the prior, which trades variety for fidelity: here by scaling.
+
+        Args:
+            latents: `(N, latent_dim)`, from the prior.
+            truncation: > 0; 1 leaves the latents as they are.
+        """
+        return latents * truncation
+
+
+class Judgement(NamedTuple):
+    """What D says of a batch of images."""
+
+    logits: Tensor
+    """`(N,)`, large where D takes an image for real."""
+    features: Tensor | None = None
+    """`(N, F)`, the hidden layer that the logits are computed from."""
+    class_logits: Tensor | None = None
+    """`(N, num_classes)`, an auxiliary classifier's scores before softmax."""
+    codes: Tensor | None = None
+    """`(N, K)`, what D reads of the codes among the latents (InfoGAN)."""
+
 
 class Discriminator(nn.Module, ABC):
     """Maps images to logits; also called critic. It knows no loss: its last layer is linear."""
@@ -99,6 +142,63 @@ class Discriminator(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns logits `(N,)` for images `(N, C, H, W)`."""
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+        """Returns the logits and what else auxiliary objectives may ask for; the training step calls this.
+
+        A discriminator with more to say than logits writes this method, and `forward` as its `logits`.
+        """
+        return Judgement(self(images, labels))
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an auxiliary objective sees of one update of D or of G."""
+
+    generator: Generator
+    discriminator: Discriminator
+    latents: Tensor
+    """`(N, latent_dim)`, those of `fake`."""
+    real: Tensor
+    """`(N, C, H, W)` in `[-1, 1]`, as D saw them."""
+    fake: Tensor
+    """As `real`; without a graph to G in D's update."""
+    labels: Tensor | None
+    """`(N,)` int64 or `None`; of real and fake images alike."""
+    real_judgement: Judgement | None
+    """In G's update only where the loss or an objective has `generator_needs_real`, else `None`."""
+    fake_judgement: Judgement
+
+
+class AuxiliaryObjective(nn.Module):
+    """A term beside the adversarial loss, for D, for G, or for both.
+
+    It keeps what it must remember (a running average) in buffers, which checkpoints carry, and has no parameters: what
+    it needs to be learnt is a head of D. Scalars in its attributes can be scheduled by their names.
+    """
+
+    generator_needs_real: ClassVar[bool] = False
+    """Whether `generator_term` uses `real_judgement`."""
+
+    def discriminator_term(self, update: Update) -> Tensor | None:
+        """Returns the weighted scalar that is added to D's loss; `None` for none."""
+        return None
+
+    def generator_term(self, update: Update) -> Tensor | None:
+        """Returns the weighted scalar that is added to G's loss; `None` for none."""
+        return None
+
+
+class Balance(nn.Module, ABC):
+    """Decides whether D is updated, so that neither network outruns the other. It costs a host synchronisation."""
+
+    @abstractmethod
+    def updates_discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> bool:
+        """Says whether D learns from this batch; all ranks must say the same.
+
+        Args:
+            real_logits, fake_logits: of this batch, `(N,)`, before the update.
+        """
 
 
 class Augment(ABC):

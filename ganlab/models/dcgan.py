@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator
+from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
 
 
@@ -85,7 +85,11 @@ class DCGANDiscriminator(Discriminator):
         self.layers = nn.Sequential(*layers, nn.Flatten(), normal_(nn.Linear(widths[-1] * height * width, 1)))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return as_float(self.layers(images)).squeeze(1)
+        return self.judge(images).logits
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+        features = self.layers[:-1](images)
+        return Judgement(as_float(self.layers[-1](features)).squeeze(1), features)
 
 
 def _start_map(size: tuple[int, int]) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator
+from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.blocks import (
     DownBlock,
     UpBlock,
@@ -110,8 +110,11 @@ class SNGANDiscriminator(Discriminator):
         apply_spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.judge(images).logits
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
         features = relu(self.blocks(images)).sum((2, 3))
-        return as_float(self.to_logit(features)).squeeze(1)
+        return Judgement(as_float(self.to_logit(features)).squeeze(1), features)
 
 
 def _plan(image_size: int | Sequence[int]) -> _Plan:

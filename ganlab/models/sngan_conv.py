@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator
+from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.blocks import apply_spectral_norm, as_float, as_height_width, check_positive, normal_
 
 
@@ -83,7 +83,11 @@ class SNGANConvDiscriminator(Discriminator):
         apply_spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return as_float(self.layers(images)).squeeze(1)
+        return self.judge(images).logits
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+        features = self.layers[:-1](images)
+        return Judgement(as_float(self.layers[-1](features)).squeeze(1), features)
 
 
 def _eighth(image_size: int | Sequence[int]) -> tuple[int, int]:

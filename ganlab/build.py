@@ -1,8 +1,8 @@
-"""The only place that turns configuration into objects."""
+"""Turns configuration into what trains, scores and records a run; `ganlab.assembly` makes the module itself."""
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,6 +14,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from ganlab.assembly import build_generator
 from ganlab.callbacks.budget import BudgetStop
 from ganlab.callbacks.checkpoint import BestCheckpoint, Checkpointing
 from ganlab.callbacks.evaluate import Evaluate
@@ -22,59 +23,22 @@ from ganlab.callbacks.progress import Progress
 from ganlab.callbacks.recorder import Recorder
 from ganlab.callbacks.samples import Samples
 from ganlab.callbacks.watchdog import Watchdog
-from ganlab.checkpoint import load_checkpoint
+from ganlab.checkpoint import generator_weights, load_checkpoint
 from ganlab.cli import compose_group
 from ganlab.config import Config
 from ganlab.data.datamodule import GANDataModule
-from ganlab.ema import GeneratorEMA
 from ganlab.errors import ConfigurationError
-from ganlab.instantiation import TRUSTED, build, check_arguments, check_trusted
-from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
+from ganlab.instantiation import TRUSTED, build, check_trusted
+from ganlab.interfaces import FeatureExtractor, Generator, ImageData
 from ganlab.metrics.evaluation import Evaluation
 from ganlab.metrics.extractors import choose_extractor_name, read_extractor_file, say_how_to_get_fid
 from ganlab.metrics.metric import GeneratorMetric
 from ganlab.metrics.probe import GeneratorProbe
 from ganlab.metrics.reference import ReferenceStatistics
-from ganlab.module import GANModule, Optimization
-from ganlab.noise import mix
 from ganlab.paths import cache_dir
 from ganlab.resume import Plan
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Trackers
-
-
-def build_generator(config: Config) -> Generator:
-    """Makes G as configured, with fresh weights from the global random state."""
-    return cast(Generator, build("model.generator", config["model"]["generator"]))
-
-
-def build_module(config: Config) -> GANModule:
-    """Makes networks, loss and all that trains them; the same seed gives the same weights."""
-    torch.manual_seed(mix(config["seed"], "weights"))
-    generator = build_generator(config)
-    discriminator = cast(Discriminator, build("model.discriminator", config["model"]["discriminator"]))
-    optimizer = config["optimizer"]
-    optimization = Optimization(
-        generator=_optimizer_factory("optimizer.generator", optimizer["generator"]),
-        discriminator=_optimizer_factory("optimizer.discriminator", optimizer["discriminator"]),
-        schedule=build("schedule", config["schedule"]),
-        n_critic=config["n_critic"],
-        max_grad_norm_generator=config["max_grad_norm"]["generator"],
-        max_grad_norm_discriminator=config["max_grad_norm"]["discriminator"],
-    )
-    return GANModule(
-        generator,
-        discriminator,
-        build("loss", config["loss"]),
-        optimization,
-        penalty=build("penalty", config["penalty"]),
-        constraint=build("constraint", config["constraint"]),
-        ema=cast(GeneratorEMA | None, build("ema", config["ema"], generator=generator)),
-        augment=build("augment", config["augment"]),
-        flip_real=config["data"]["horizontal_flip"],
-        channels_last=config["channels_last"],
-        seed=config["seed"],
-    )
 
 
 def build_data(config: Config) -> GANDataModule:
@@ -259,18 +223,5 @@ def from_run(
     config = cast(Config, yaml.safe_load(state["config"]))
     check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
     generator = build_generator(config)
-    if which == "ema" and state["ema"] is not None:
-        # GeneratorEMA keeps the average in its attribute `generator`.
-        prefix = "generator."
-        weights = {
-            key.removeprefix(prefix): value for key, value in state["ema"].items() if key.startswith(prefix)
-        }
-    else:
-        weights = state["generator"]
-    generator.load_state_dict(weights)
+    generator.load_state_dict(generator_weights(state, which))
     return config, generator.eval(), state["counters"]
-
-
-def _optimizer_factory(key: str, node: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
-    check_arguments(key, node, {"params": []})  # now, not when training asks for it
-    return lambda parameters: cast(torch.optim.Optimizer, build(key, node, params=list(parameters)))

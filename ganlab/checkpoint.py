@@ -8,7 +8,7 @@ import torch
 from ganlab.errors import DataError, StorageError
 from ganlab.files import atomic_path
 
-FORMAT = 1
+FORMAT = 2
 """Grows when an old checkpoint can no longer be read."""
 
 
@@ -43,3 +43,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise DataError(f"{path}: is not a ganlab checkpoint of format {FORMAT}")
     return payload
+
+
+def generator_weights(state: dict[str, Any], which: str = "ema") -> dict[str, Any]:
+    """Takes G's weights out of a checkpoint.
+
+    Args:
+        state: from `load_checkpoint`.
+        which: `ema` (the raw ones where the run has no average) or `raw`.
+    """
+    if which == "ema" and state["ema"] is not None:
+        prefix = "generator."  # GeneratorEMA keeps the average in its attribute `generator`
+        return {
+            key.removeprefix(prefix): value for key, value in state["ema"].items() if key.startswith(prefix)
+        }
+    return dict(state["generator"])

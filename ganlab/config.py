@@ -50,7 +50,8 @@ class Model(OpenSection):
     name: str
     latent_dim: PositiveInt
     generator: dict[str, Any]
-    discriminator: dict[str, Any]
+    discriminator: dict[str, Any] = Field(default_factory=dict)
+    """Empty for a variational autoencoder, which has an `encoder` instead."""
 
 
 class Data(OpenSection):
@@ -104,6 +105,14 @@ class Checkpoint(Section):
     monitor: str | None
 
 
+class Initialize(Section):
+    """Another run whose weights this one begins with."""
+
+    run: str | None
+    checkpoint: str
+    into: str | None
+
+
 class Log(Section):
     every_g_steps: PositiveInt
 
@@ -121,12 +130,17 @@ class TrainConfig(Section):
     loss: dict[str, Any]
     penalty: dict[str, Any]
     constraint: dict[str, Any]
+    auxiliary: dict[str, dict[str, Any]]
+    balance: dict[str, Any]
     data: Data
     optimizer: dict[str, Any]
     schedule: dict[str, Any]
     max_grad_norm: MaxGradNorm
     ema: dict[str, Any]
-    augment: dict[str, Any]
+    augment: dict[str, dict[str, Any]]
+    initialize: Initialize
+    schedules: dict[str, Any]
+    top_k: Annotated[float, Field(gt=0, le=1)]
     n_critic: PositiveInt
     channels_last: bool
     budget: Budget

@@ -121,6 +121,30 @@ class Generator(nn.Module, ABC):
         return latents * truncation
 
 
+class Encoder(nn.Module, ABC):
+    """Maps images to a Gaussian over latents: the other half of a variational autoencoder."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns mean and log-variance, each float32 `(N, latent_dim)`, for images `(N, C, H, W)`."""
+
+
+class VariationalLoss(ABC):
+    """What the two networks of a variational autoencoder minimise together."""
+
+    @abstractmethod
+    def __call__(
+        self, images: Tensor, reconstructions: Tensor, mean: Tensor, log_variance: Tensor
+    ) -> dict[str, Tensor]:
+        """Returns the scalar `g_loss` that is minimised, and the terms that it is the sum of, by name.
+
+        Args:
+            images: `(N, C, H, W)` in `[-1, 1]`.
+            reconstructions: as `images`, the decoder's output for latents from the encoder's Gaussian.
+            mean, log_variance: `(N, latent_dim)`, the encoder's output.
+        """
+
+
 class Judgement(NamedTuple):
     """What D says of a batch of images."""
 
@@ -179,6 +203,9 @@ class AuxiliaryObjective(nn.Module):
 
     generator_needs_real: ClassVar[bool] = False
     """Whether `generator_term` uses `real_judgement`."""
+
+    def prepare(self, generator: Generator, discriminator: Discriminator) -> None:
+        """Gets to know the networks; called once, before anything is trained or restored."""
 
     def discriminator_term(self, update: Update) -> Tensor | None:
         """Returns the weighted scalar that is added to D's loss; `None` for none."""

@@ -1,10 +1,12 @@
-"""Learning rate schedules: pure functions of the generator step, so that nothing of them has to be saved.
+"""Schedules: pure functions of the generator step, so that nothing of them has to be saved.
 
-Each maps `g_step` (generator updates done, >= 0) to the factor by which the base learning rate of both
-optimisers is multiplied.
+All but `Keyframes` map `g_step` (generator updates done, >= 0) to the factor by which the base learning rate of both
+optimisers is multiplied. `Keyframes` maps it to the value itself, of any number of any part.
 """
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 
 from ganlab.errors import ConfigurationError
 
@@ -109,6 +111,64 @@ class WarmRestarts:
             since_restart -= period
             period *= self.period_factor
         return _half_cosine(since_restart / period, self.final)
+
+
+class Keyframes:
+    """Values at given steps and what lies between them; before the first and after the last they hold.
+
+    Args:
+        points: `[g_step, value]` pairs with steps that rise; values are numbers, or lists of numbers of one length
+            (Adam's betas).
+        easing: how a value turns into the next: `linear`; `cosine`, half a wave; `exponential`, a straight line of the
+            logarithm, for values > 0; `hold`, a jump at the next point.
+
+    Raises:
+        ConfigurationError: the points or the easing are none of these.
+    """
+
+    def __init__(self, points: Sequence[Sequence[int | float | list[float]]], easing: str = "linear") -> None:
+        if easing not in _EASINGS:
+            raise ConfigurationError(f"easing={easing}: choose {', '.join(_EASINGS)}")
+        if not points or any(len(point) != 2 for point in points):
+            raise ConfigurationError(
+                f"a schedule is a list of [g_step, value] points, such as [[0,1.0],[1000,0.5]], got {points}"
+            )
+        self.steps = [step for step, _ in points if isinstance(step, int) and not isinstance(step, bool)]
+        values = [value if isinstance(value, Sequence) else [value] for _, value in points]
+        if len(self.steps) < len(points) or not all(_is_number(v) for value in values for v in value):
+            raise ConfigurationError(f"a schedule has whole g_steps and numbers as values, got {points}")
+        if sorted(set(self.steps)) != self.steps or len({len(value) for value in values}) != 1:
+            raise ConfigurationError(
+                f"a schedule's g_steps rise and its values are of one length, got {points}"
+            )
+        if easing == "exponential" and min(min(value) for value in values) <= 0:
+            raise ConfigurationError(f"easing=exponential needs values > 0, got {points}")
+        self.values = values
+        self.is_list = isinstance(points[0][1], Sequence)
+        self.between = _EASINGS[easing]
+
+    def __call__(self, g_step: int) -> float | list[float]:
+        after = bisect_right(self.steps, g_step)
+        if after in (0, len(self.steps)):
+            value = self.values[max(after - 1, 0)]
+        else:
+            start, end = self.steps[after - 1], self.steps[after]
+            progress = (g_step - start) / (end - start)
+            pairs = zip(self.values[after - 1], self.values[after], strict=True)
+            value = [self.between(first, last, progress) for first, last in pairs]
+        return list(value) if self.is_list else value[0]
+
+
+_EASINGS = {
+    "linear": lambda first, last, progress: first + (last - first) * progress,
+    "cosine": lambda first, last, progress: first + (last - first) * (1 - math.cos(math.pi * progress)) / 2,
+    "exponential": lambda first, last, progress: first * (last / first) ** progress,
+    "hold": lambda first, last, progress: first,
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _half_cosine(progress: float, final: float) -> float:

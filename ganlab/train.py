@@ -21,7 +21,7 @@ def train(config: Config) -> "RunFolder":
     Raises:
         GanlabError: for faults that a user can mend.
     """
-    from ganlab import build  # here: a misspelt key must not wait for torch
+    from ganlab import assembly, build  # here: a misspelt key must not wait for torch
     from ganlab.resume import check_same_data, make_plan
 
     plan = make_plan(config)
@@ -30,9 +30,11 @@ def train(config: Config) -> "RunFolder":
         report(plan.run)
         return plan.run
     config["run_dir"] = str(plan.run.path)
-    module = build.build_module(config)
+    module = assembly.build_module(config)
     data = build.build_data(config)
-    if plan.state is not None:
+    if plan.state is None:
+        assembly.initialize(module, config["initialize"])
+    else:
         data.start_iteration = plan.state["counters"]["g_step"]
     trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
     data.check(trainer.world_size)  # missing or unfit data end the command before a run folder is made
@@ -71,14 +73,14 @@ def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | No
 
 def describe(config: Config, run: "RunFolder", module: Any, state: dict[str, Any] | None) -> None:
     """Prints what is about to be trained."""
-    sizes = {
-        name: sum(parameter.numel() for parameter in getattr(module, name).parameters())
-        for name in ("generator", "discriminator")
-    }
+    sizes = [
+        f"{name} {sum(parameter.numel() for parameter in network.parameters()):,}"
+        for name, network in module.networks.items()
+    ]
     start = f"continues at g_step {state['counters']['g_step']}" if state else "starts"
     print(
         f"{config['model']['name']} on {config['data']['name']}: "
-        f"G {sizes['generator']:,} and D {sizes['discriminator']:,} parameters; {start} in {run.path}",
+        f"parameters: {', '.join(sizes)}; {start} in {run.path}",
         flush=True,
     )
 

@@ -16,13 +16,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ganlab"
 
 ROWS = (
-    ("__init__", "errors", "files", "noise", "interfaces", "images", "schedules", "ema"),
-    ("losses", "penalties", "models", "augment", "metrics", "sampling", "drawing", "paths", "tables"),
-    ("module", "data", "scoring", "config"),
+    ("__init__", "errors", "files", "noise", "interfaces", "images", "batch", "schedules", "ema"),
+    (
+        *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
+        *("drawing", "paths", "tables"),
+    ),
+    ("modules", "data", "scoring", "config"),
     ("tracking",),
     ("checkpoint",),
     ("resume", "comparison"),
     ("callbacks", "cli", "instantiation"),
+    ("scheduling",),
+    ("assembly",),
     ("build",),
     ("train", "evaluate", "sample", "compare", "dashboard"),
     ("__main__",),
@@ -36,10 +41,13 @@ MATHEMATICS = {
     "interfaces",
     "images",
     "noise",
+    "batch",
     "schedules",
     "ema",
     "losses",
     "penalties",
+    "auxiliary",
+    "balance",
     "models",
     "augment",
 }
@@ -50,7 +58,7 @@ TORCH_FREE = {"__init__", "__main__", "errors", "files", "paths", "config", "cli
 
 CONFIGURED = {"build", "instantiation", "paths", "train", "evaluate", "sample", "config", "cli"}
 ONLY_IN = {
-    "pytorch_lightning": {"module", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"},
+    "pytorch_lightning": {"modules", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"},
     "lightning": set(),  # the same library by another name, whose classes are not those of pytorch_lightning
     "hydra": CONFIGURED,
     "omegaconf": CONFIGURED,
@@ -270,7 +278,7 @@ CASES: dict[Rule, list[tuple[str, str, str]]] = {
         ("losses.hinge", "from ganlab.models import dcgan", "from ganlab.interfaces import Penalty"),
         ("metrics.modes", "from ganlab import data", "from ganlab import images, __version__"),
         ("models.dcgan", "from .blocks import x", "from ganlab.models.blocks import x"),
-        ("module", "def f():\n    import ganlab.train", "import ganlab.ema"),
+        ("modules", "def f():\n    import ganlab.train", "import ganlab.ema"),
         ("callbacks.budget", "import ganlab.build", "import ganlab.tracking.run_folder"),
         ("noise", "import ganlab.losses.hinge", "import ganlab.errors"),
     ],
@@ -290,8 +298,8 @@ CASES: dict[Rule, list[tuple[str, str, str]]] = {
         ("tracking.wandb", "import wandb", "def f():\n    import wandb"),
     ],
     gradients_go_through_lightning: [
-        ("module", "loss.backward()", "self.manual_backward(loss)"),
-        ("module", "torch.autograd.backward(x)", "torch.autograd.grad(x, y)"),
+        ("modules", "loss.backward()", "self.manual_backward(loss)"),
+        ("modules", "torch.autograd.backward(x)", "torch.autograd.grad(x, y)"),
     ],
     files_run_no_code: [
         ("build", "torch.load(p)", "torch.load(p, weights_only=True)"),

@@ -177,7 +177,7 @@ def test_diverged_run_ends_with_4_and_keeps_the_last_good_checkpoint(
 ) -> None:
     """Catches: NaN weights that are trained on, reported as finished, or saved over the last good ones."""
     from ganlab import train as verb
-    from ganlab.module import GANModule
+    from ganlab.modules.adversarial import GANModule
 
     step = GANModule._generator_step
 

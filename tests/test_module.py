@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from ganlab.interfaces import Discriminator, Generator, Penalty
 from ganlab.losses.wasserstein import Wasserstein
-from ganlab.module import Counters, GANModule, Optimization
+from ganlab.modules.adversarial import GANModule
+from ganlab.modules.generative import Counters, Optimization
 from ganlab.noise import Noise
 from ganlab.penalties.weight_clipping import WeightClipping
 
@@ -76,10 +78,20 @@ def run(
     trainer.fit(module, loader)
 
 
-def make(g_lr: float = 0.1, d_lr: float = 0.1, n_critic: int = 1, **options: object) -> GANModule:
+def make(
+    g_lr: float = 0.1,
+    d_lr: float = 0.1,
+    n_critic: int = 1,
+    optimization: dict[str, Any] | None = None,
+    **options: Any,
+) -> GANModule:
     torch.manual_seed(0)
     optimization = Optimization(
-        generator=sgd(g_lr), discriminator=sgd(d_lr), schedule=lambda g_step: 1.0, n_critic=n_critic
+        generator=sgd(g_lr),
+        discriminator=sgd(d_lr),
+        schedule=lambda g_step: 1.0,
+        n_critic=n_critic,
+        **(optimization or {}),
     )
     return GANModule(LinearGenerator(), LinearDiscriminator(), Wasserstein(), optimization, **options)
 
@@ -153,7 +165,7 @@ def test_one_iteration_by_hand() -> None:
 
 
 def test_weight_clipping_holds_after_each_update() -> None:
-    module = make(constraint=WeightClipping(bound=0.01))
+    module = make(optimization={"constraint": WeightClipping(bound=0.01)})
     run(module, 1)
     assert max(float(w.abs().max()) for w in weights(module.discriminator)) <= 0.01
 
@@ -241,7 +253,7 @@ def test_step_returns_detached_tensors() -> None:
 
 
 def test_same_seed_same_weights(tmp_path: Path) -> None:
-    from ganlab.build import build_module
+    from ganlab.assembly import build_module
     from ganlab.cli import compose_config
 
     narrow = ("model.generator.channels=4", "model.discriminator.channels=4")

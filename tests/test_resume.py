@@ -13,7 +13,7 @@ from ganlab.callbacks.interrupt import Interrupt
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError, StorageError
-from ganlab.module import GANModule
+from ganlab.modules.adversarial import GANModule
 from ganlab.resume import make_plan
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.train import train
@@ -61,7 +61,7 @@ def tensors(tree: Any, key: str = "") -> dict[str, Any]:
 
 
 def assert_equal_state(first: dict[str, Any], second: dict[str, Any]) -> None:
-    parts = ("generator", "discriminator", "ema", "g_optimizer", "d_optimizer", "scaler", "counters")
+    parts = ("generator", "discriminator", "ema", "optimizers", "memories", "scaler", "counters")
     left, right = (tensors({part: state[part] for part in parts}) for state in (first, second))
     assert left.keys() == right.keys()
     for key, value in left.items():

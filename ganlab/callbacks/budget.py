@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 from ganlab.resume import budget_reached
 
 
@@ -31,14 +31,14 @@ class BudgetStop(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Adds this iteration's time and compares with the limits."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         now = time.monotonic()
         pl_module.counters.seconds += now - self._last_tick
         self._last_tick = now
         self._stop_if_reached(trainer, pl_module)
 
     def _stop_if_reached(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         reached = budget_reached(self._budget, vars(pl_module.counters))
         if trainer.world_size > 1 and self._budget["minutes"] is not None:
             # Clocks differ: rank 0 decides, so that no rank waits for another in an iteration more.

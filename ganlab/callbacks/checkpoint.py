@@ -13,7 +13,7 @@ from ganlab.checkpoint import save_checkpoint
 from ganlab.comparison import is_lower_better
 from ganlab.config import Config, identity
 from ganlab.errors import DivergedError
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 from ganlab.tracking.run_folder import RunFolder
 
 
@@ -152,6 +152,6 @@ def _check_finite(state: dict[str, Any], g_step: int) -> None:
                 )
 
 
-def _gan(module: pl.LightningModule) -> GANModule:
-    assert isinstance(module, GANModule)
+def _gan(module: pl.LightningModule) -> GenerativeModule:
+    assert isinstance(module, GenerativeModule)
     return module

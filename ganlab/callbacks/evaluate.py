@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from ganlab.metrics.evaluation import Evaluation
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 from ganlab.scoring import score
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
@@ -51,7 +51,7 @@ class Evaluate(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores the untrained generator, if asked."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         if self._before_training and pl_module.counters.g_step == 0:
             self._score(trainer, pl_module)
 
@@ -59,17 +59,17 @@ class Evaluate(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Scores when an evaluation is due."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         if self._every is not None and pl_module.counters.g_step % self._every == 0:
             self._score(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores the end of training."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         if self._scored_g_step != pl_module.counters.g_step:
             self._score(trainer, pl_module)
 
-    def _score(self, trainer: pl.Trainer, module: GANModule) -> None:
+    def _score(self, trainer: pl.Trainer, module: GenerativeModule) -> None:
         started = time.monotonic()
         self._evaluation = self._evaluation or self._make_evaluation(module.device)
         results = score(

@@ -9,7 +9,7 @@ import torch
 
 from ganlab.callbacks.checkpoint import Checkpointing
 from ganlab.errors import GanlabError
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 
 
 class Interrupted(GanlabError):
@@ -47,7 +47,7 @@ class Interrupt(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves and leaves, if a signal has come."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         received = self._received
         if trainer.world_size > 1:
             if pl_module.counters.g_step % self._every:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from ganlab.callbacks.recorder import Recorder
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 
 
 class Progress(pl.Callback):
@@ -29,7 +29,7 @@ class Progress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the bar on rank 0."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         if not trainer.is_global_zero:
             return
         limits = [self._budget["g_steps"]]
@@ -50,7 +50,8 @@ class Progress(pl.Callback):
         """Moves on by one iteration."""
         if self._bar is not None:
             latest = self._recorder.latest
-            losses = {name: f"{latest[f'train/{name}']:.3f}" for name in ("d_loss", "g_loss") if latest}
+            names = [name for name in ("d_loss", "g_loss") if f"train/{name}" in latest]
+            losses = {name: f"{latest[f'train/{name}']:.3f}" for name in names}
             self._bar.set_postfix(losses, refresh=False)
             self._bar.update()
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganlab.config import Config
 from ganlab.errors import DivergedError
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
 
@@ -49,14 +49,14 @@ class Recorder(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Writes the iteration's scalars when a line is due."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         self._unwritten = outputs
         if pl_module.counters.g_step % self._every == 0:
             self._write(trainer, pl_module, outputs)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the last iteration too, so that the shortest run has a line."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         if self._unwritten is not None:
             self._write(trainer, pl_module, self._unwritten)
 
@@ -70,13 +70,13 @@ class Recorder(pl.Callback):
         """Ends the trackers' record: the next run in this process gets its own."""
         self._tracker.finish(failed=False)
 
-    def _write(self, trainer: pl.Trainer, module: GANModule, outputs: Mapping[str, Tensor]) -> None:
+    def _write(self, trainer: pl.Trainer, module: GenerativeModule, outputs: Mapping[str, Tensor]) -> None:
         names = list(outputs)
         values = torch.stack(
             [outputs[name].float() for name in names]
         ).tolist()  # the one transfer from the device
         scalars = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
-        scalars["train/lr"] = float(trainer.optimizers[1].param_groups[0]["lr"])
+        scalars["train/lr"] = float(trainer.optimizers[-1].param_groups[0]["lr"])
         counters = module.counters
         self.latest = scalars
         self._unwritten = None

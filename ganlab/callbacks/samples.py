@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from ganlab.drawing import draw, save_picture
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 from ganlab.sampling import Sampler
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
@@ -43,7 +43,7 @@ class Samples(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws the untrained generator."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         if pl_module.counters.g_step == 0:
             self._draw(trainer, pl_module)
 
@@ -51,16 +51,16 @@ class Samples(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draws when a picture is due."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         if self._every is not None and pl_module.counters.g_step % self._every == 0:
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws the end."""
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         self._draw(trainer, pl_module)
 
-    def _draw(self, trainer: pl.Trainer, module: GANModule) -> None:
+    def _draw(self, trainer: pl.Trainer, module: GenerativeModule) -> None:
         g_step = module.counters.g_step
         if not trainer.is_global_zero or g_step == self._drawn_g_step:
             return

@@ -15,7 +15,7 @@ from ganlab.callbacks.recorder import Recorder
 from ganlab.config import Config
 from ganlab.errors import DivergedError, StorageError
 from ganlab.images import to_float
-from ganlab.module import GANModule
+from ganlab.modules.generative import GenerativeModule
 from ganlab.sampling import Sampler
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
@@ -92,7 +92,7 @@ class Watchdog(pl.Callback):
         Raises:
             DivergedError: if something has fallen and `action` is `stop`.
         """
-        assert isinstance(pl_module, GANModule)
+        assert isinstance(pl_module, GenerativeModule)
         g_step = pl_module.counters.g_step
         lines = g_step % self._log_every == 0
         looks = any(g_step % every == 0 for every in self._look_every)
@@ -128,7 +128,7 @@ class Watchdog(pl.Callback):
             ),
         ]  # fmt: skip
 
-    def _watch_samples(self, module: GANModule) -> list[str]:
+    def _watch_samples(self, module: GenerativeModule) -> list[str]:
         """Looks at how much the fixed samples differ among themselves."""
         sampler = Sampler(module.sampling_generator, "samples", self._seed, self._num)
         distance = mean_distance(sampler(0, self._num))
@@ -184,7 +184,7 @@ class Watchdog(pl.Callback):
         tqdm.write(f"watchdog at g_step {g_step}: {message}", file=sys.stderr)
         return [message]
 
-    def _stop_together(self, trainer: pl.Trainer, module: GANModule, fall: str | None) -> None:
+    def _stop_together(self, trainer: pl.Trainer, module: GenerativeModule, fall: str | None) -> None:
         """Ends the run on all ranks, if rank 0 has seen a fall."""
         stops = fall is not None
         if trainer.world_size > 1:

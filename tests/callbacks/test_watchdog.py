@@ -13,7 +13,7 @@ from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import DivergedError
 from ganlab.models.gan import GANGenerator
-from ganlab.module import GANModule
+from ganlab.modules.adversarial import GANModule
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.train import train
 

@@ -1,11 +1,20 @@
-"""FID of the same images by several libraries: value, seconds and peak memory.
+"""FID of the same images by several libraries, and what our evaluation costs beyond its network.
 
     python benchmarks/evaluate.py num_images=100 size=32 out=benchmarks/results/evaluate.json
+    python benchmarks/evaluate.py overhead num_images=2000 out=benchmarks/results/overhead.json
+
+The first compares libraries: value, seconds and peak memory.
 
 All see the same two sets of random patterns through Inception v3 at one random initialisation, saved to a file that
 each is given as its weights: only the code around the network differs. Each runs in a process of its own, one after the
 other. A library that is not installed is left out and named. clean-fid is left out: it takes its network as
 a TorchScript archive of NVIDIA's, which cannot be given other weights.
+
+The second divides the seconds from images in memory to FD, CS, KD, precision and recall (metrics=paper, intervals
+included, statistics of real images known) by those of the bare network on the same batches. Both take turns, batch by
+batch, and seconds are those of this process's own threads, so that other work on the machine does not count. The
+features of `num_images` images give the cost of an image; what follows the pass is also measured at 10,000 images, on
+random features.
 """
 
 import io
@@ -16,7 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -156,11 +166,97 @@ def measure(name: str, weights: Path, num: int, size: int) -> None:
     print(json.dumps({"value": value, "seconds": round(seconds, 2), "peak_mebibytes": round(mebibytes)}))
 
 
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the processor seconds of what is done inside."""
+    started = time.process_time()
+    yield
+    seconds[name] = seconds.get(name, 0.0) + time.process_time() - started
+
+
+def measure_overhead(num: int, extractor_name: str, out: Path) -> None:
+    """Times a whole evaluation against the bare network, batch by batch, and prints the table."""
+    from ganlab import build
+    from ganlab.cli import compose_config
+    from ganlab.interfaces import Features, ImageData
+    from ganlab.metrics.evaluation import Evaluation
+    from ganlab.metrics.metric import GeneratorMetric
+
+    fakes, reals = patterns(0, num, 32, 30.0, 70.0), patterns(1, num, 32, 90.0, 190.0)
+    extractor = build.build_extractor(extractor_name)
+    metrics = build.build_metrics(compose_config("data=digits", "metrics=paper")["metrics"])
+    reference = ImageData("patterns", "train", reals, None, (), "0" * 64)
+    at_hand: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        evaluation = Evaluation(metrics, extractor, reference, num, BATCH_SIZE, Path(folder))
+        known = Evaluation(metrics, extractor, reference, BATCH_SIZE, BATCH_SIZE, Path(folder))
+        known(lambda first, last: fakes[first:last], {})  # leaves the statistics of the reals in the cache
+
+        def sample(first: int, last: int) -> Tensor:
+            with _timed(at_hand, "bare network"), torch.no_grad():
+                extractor(fakes[first:last])
+            return fakes[first:last]
+
+        with _timed(at_hand, "all"):
+            evaluation(sample, {})
+    bare = at_hand["bare network"]
+    after: dict[str, float] = {}
+    features = torch.randn(10_000, extractor.num_features, generator=torch.Generator().manual_seed(0))
+    for name, metric in metrics.items():
+        assert isinstance(metric, GeneratorMetric)
+        metric.set_reference(_Known(features + 0.1))
+        metric.reset()
+        for batch in features.split(BATCH_SIZE):
+            with _timed(after, f"{name}, each batch"):
+                metric.update(Features(batch, batch[:, :1000]))
+        with _timed(after, f"{name}, at the end"):
+            metric.compute()
+    bare_10k = bare * 10_000 / num
+    record = {
+        "command": f"python benchmarks/evaluate.py overhead num_images={num} extractor={extractor_name} out={out}",
+        "commit": _commit(),
+        "device": f"CPU {platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": {name: _version(name) for name in ("torch", "ganlab")},
+        "num_images": num,
+        "bare_seconds": round(bare, 2),
+        "ratio": round((at_hand["all"] - bare) / bare, 3),
+        "seconds_beyond_the_network_at_10k": {name: round(value, 2) for name, value in after.items()},
+        "ratio_at_10k": round(1 + sum(after.values()) / bare_10k, 3),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"{num:,} images: bare {bare:.1f} s, evaluation {record['ratio']} x")
+    print(f"10,000 images: bare {bare_10k:.1f} s, evaluation {record['ratio_at_10k']} x; beyond the network:")
+    for name, value in after.items():
+        print(f"  {name:<32} {value:7.2f} s  {value / bare_10k:.3f}")
+
+
+class _Known:
+    """Real images whose features are known."""
+
+    split = "train"
+
+    def __init__(self, features: Tensor) -> None:
+        self._features = features
+
+    def features(self) -> Tensor:
+        return self._features
+
+    def statistics(self, part: str) -> Any:
+        from ganlab.metrics.moments import Moments
+
+        return Moments.of(self._features)
+
+
 def main() -> None:
     """Measures every library and prints the table."""
     if sys.argv[1:2] == ["measure"]:
         name, weights, num, size = sys.argv[2:]
         return measure(name, Path(weights), int(num), int(size))
+    if sys.argv[1:2] == ["overhead"]:
+        given = {"num_images": "2000", "extractor": "efflite0", "out": "benchmarks/results/overhead.json"}
+        given |= dict(argument.split("=", 1) for argument in sys.argv[2:])
+        return measure_overhead(int(given["num_images"]), given["extractor"], Path(given["out"]))
     options = {"num_images": "100", "size": "32", "out": "benchmarks/results/evaluate.json"}
     options |= dict(argument.split("=", 1) for argument in sys.argv[1:])
     rows: dict[str, Any] = {}
@@ -172,10 +268,9 @@ def main() -> None:
             done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True)
             last = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()[-1:]
             rows[name] = json.loads(last[0]) if done.returncode == 0 else {"left_out": " ".join(last)}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
     record = {
         "command": f"python benchmarks/evaluate.py {' '.join(f'{k}={v}' for k, v in options.items())}",
-        "commit": commit.strip(),
+        "commit": _commit(),
         "device": f"CPU {platform.machine()}, {torch.get_num_threads()} threads",
         "versions": {name: _version(name) for name in ("torch", *LIBRARIES)},
         "rows": rows,
@@ -194,6 +289,11 @@ def main() -> None:
         ratio = row["seconds"] / ours["seconds"]
         numbers = f"{row['value']:.7g} | {difference:.1e} | {row['seconds']} | {ratio:.2f}"
         print(f"| {name} | {numbers} | {row['peak_mebibytes']} |")
+
+
+def _commit() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def _version(name: str) -> str | None:

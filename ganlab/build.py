@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from ganlab.assembly import build_generator
+from ganlab.assembly import build_discriminator, build_generator
 from ganlab.callbacks.budget import BudgetStop
 from ganlab.callbacks.checkpoint import BestCheckpoint, Checkpointing
 from ganlab.callbacks.evaluate import Evaluate
@@ -29,7 +29,7 @@ from ganlab.config import Config
 from ganlab.data.datamodule import GANDataModule
 from ganlab.errors import ConfigurationError
 from ganlab.instantiation import TRUSTED, build, check_trusted
-from ganlab.interfaces import FeatureExtractor, Generator, ImageData
+from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
 from ganlab.metrics.evaluation import Evaluation
 from ganlab.metrics.extractors import choose_extractor_name, read_extractor_file, say_how_to_get_fid
 from ganlab.metrics.metric import GeneratorMetric
@@ -218,10 +218,35 @@ def from_run(
         ConfigurationError: if the configuration names a class outside the trusted packages.
         DataError: if there is no such checkpoint, or it cannot be read.
     """
+    config, state = _read_run(run, checkpoint, plugins)
+    generator = build_generator(config)
+    generator.load_state_dict(generator_weights(state, which))
+    return config, generator.eval(), state["counters"]
+
+
+def discriminator_from_run(
+    run: RunFolder, checkpoint: str = "last", plugins: Iterable[str] = ()
+) -> Discriminator:
+    """Rebuilds a run's discriminator, in eval mode on the CPU; arguments and errors as `from_run`.
+
+    Raises:
+        ConfigurationError: also if the run has no discriminator.
+    """
+    config, state = _read_run(run, checkpoint, plugins)
+    if "discriminator" not in state:
+        raise ConfigurationError(f"{run.path}: model={config['model']['name']} has no discriminator")
+    discriminator = build_discriminator(config)
+    constraint = build("constraint", config["constraint"])
+    if constraint is not None:
+        discriminator = constraint.prepare(discriminator)
+    discriminator.load_state_dict(state["discriminator"])
+    return discriminator.eval()
+
+
+def _read_run(run: RunFolder, checkpoint: str, plugins: Iterable[str]) -> tuple[Config, dict[str, Any]]:
+    """Reads a checkpoint and its configuration, which may name only what is trusted."""
     name = checkpoint if checkpoint.endswith(".ckpt") else f"{checkpoint}.ckpt"
     state = load_checkpoint(run.checkpoints / Path(name).name)
     config = cast(Config, yaml.safe_load(state["config"]))
     check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
-    generator = build_generator(config)
-    generator.load_state_dict(generator_weights(state, which))
-    return config, generator.eval(), state["counters"]
+    return config, state

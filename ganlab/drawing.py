@@ -1,11 +1,14 @@
-"""Pictures for people: grids of images, scatter plots of points in the plane."""
+"""Pictures for people: grids of images, scatter plots of points in the plane, movies of either."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from torch import Tensor
 
+from ganlab.errors import ConfigurationError, StorageError
+from ganlab.files import atomic_path
 from ganlab.images import make_grid, to_uint8
 
 if TYPE_CHECKING:
@@ -36,11 +39,97 @@ def to_picture(image: Tensor) -> "Image":
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
-def save_picture(picture: "Image", path: Path) -> None:
-    """Writes a PNG so that a reader never sees a part of it."""
+def save_picture(picture: "Image", path: Path, info: Mapping[str, str] | None = None) -> None:
+    """Writes a PNG so that a reader never sees a part of it.
+
+    Args:
+        picture: to be written.
+        path: of the file.
+        info: text chunks by keyword (1 to 79 Latin letters), such as where the picture comes from.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    for keyword, text in (info or {}).items():
+        chunks.add_text(keyword, text)
     part = path.with_name(f".{path.name}.part")
-    picture.save(part, format="PNG")
+    picture.save(part, format="PNG", pnginfo=chunks)
     part.replace(path)
+
+
+def save_movie(
+    frames: Sequence["Image"], path: Path, frames_per_second: int, info: Mapping[str, str] | None = None
+) -> None:
+    """Writes a movie that a reader never sees a part of: an endless GIF, or an MP4 (H.264).
+
+    Args:
+        frames: pictures of one size, in order.
+        path: ends with `.gif` or `.mp4`; an MP4 of odd height or width gets one more grey line.
+        frames_per_second: 1 to 50 (a GIF counts in hundredths of a second).
+        info: where the pictures come from, kept as the comment of the file.
+
+    Raises:
+        ConfigurationError: an MP4 without `imageio-ffmpeg`, another ending, or a speed out of range.
+        StorageError: the MP4 cannot be written.
+    """
+    if not 1 <= frames_per_second <= 50:
+        raise ConfigurationError(f"fps={frames_per_second}: must be between 1 and 50 frames per second")
+    comment = "; ".join(f"{keyword}: {text}" for keyword, text in (info or {}).items())
+    writers = {".gif": _save_gif, ".mp4": _save_mp4}
+    if path.suffix not in writers:
+        raise ConfigurationError(f"{path}: a movie ends with .gif or .mp4")
+    writers[path.suffix](frames, path, frames_per_second, comment)
+
+
+def _save_gif(frames: Sequence["Image"], path: Path, frames_per_second: int, comment: str) -> None:
+    with atomic_path(path) as part:
+        frames[0].save(
+            part,
+            format="GIF",
+            save_all=True,
+            append_images=frames[1:],
+            duration=1000 // frames_per_second,
+            loop=0,
+            comment=comment,
+        )
+
+
+def _save_mp4(frames: Sequence["Image"], path: Path, frames_per_second: int, comment: str) -> None:
+    write_frames = _ffmpeg(path)
+    arrays = [np.asarray(frame.convert("RGB")) for frame in frames]
+    odd = [side % 2 for side in arrays[0].shape[:2]]  # the colour planes have half the height and width
+    arrays = [np.pad(array, ((0, odd[0]), (0, odd[1]), (0, 0)), constant_values=128) for array in arrays]
+    height, width = arrays[0].shape[:2]
+    with atomic_path(path) as part:
+        writer = write_frames(
+            str(part),
+            (width, height),
+            fps=frames_per_second,
+            quality=8,
+            codec="libx264",
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+            output_params=["-f", "mp4", "-metadata", f"comment={comment}"],
+        )
+        try:
+            writer.send(None)
+            for array in arrays:
+                writer.send(np.ascontiguousarray(array))
+        except OSError as error:
+            raise StorageError(f"{path}: ffmpeg cannot write it ({str(error).splitlines()[0]})") from error
+        finally:
+            writer.close()
+
+
+def _ffmpeg(path: Path) -> Callable[..., Any]:
+    """Returns the writer of frames, which comes with a program of its own and is an extra."""
+    try:
+        from imageio_ffmpeg import write_frames
+    except ImportError as error:
+        raise ConfigurationError(
+            f"out={path}: an MP4 needs one more package: pip install 'ganlab[video]'; or give a name in .gif"
+        ) from error
+    return cast(Callable[..., Any], write_frames)
 
 
 def _visible_channels(images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from ganlab.errors import ConfigurationError
-from ganlab.schedules import Constant, Cosine, Linear, WarmRestarts
+from ganlab.schedules import Constant, Cosine, Keyframes, Linear, WarmRestarts
 
 
 def test_constant() -> None:
@@ -63,3 +63,22 @@ def test_warm_restarts_far_out() -> None:
 def test_refuses(make) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigurationError, match=r"schedule\."):
         make()
+
+
+def test_keyframes() -> None:
+    """Catches a value that goes on beyond the ends, a swap of the ends, an easing by another's name."""
+    points = [[10, 1.0], [20, 5.0], [40, 5.0]]
+    steps = (0, 10, 15, 20, 30, 99)
+    assert [Keyframes(points)(step) for step in steps] == pytest.approx([1, 1, 3, 5, 5, 5])
+    assert Keyframes([[0, 1.0], [4, 16.0]], "exponential")(1) == pytest.approx(2)
+    assert Keyframes([[0, 1.0], [4, 2.0]], "cosine")(1) == pytest.approx(1 + (1 - math.sqrt(0.5)) / 2)
+    assert [Keyframes([[0, 1.0], [4, 2.0]], "hold")(step) for step in (3, 4)] == [1.0, 2.0]
+    assert Keyframes([[0, [0.0, 1.0]], [2, [1.0, 0.0]]])(1) == pytest.approx([0.5, 0.5])
+
+
+def test_impossible_keyframes() -> None:
+    for points, easing in (([], "linear"), ([[0, 1]], "round"), ([[0, 0.0], [1, 1.0]], "exponential")):
+        with pytest.raises(ConfigurationError):
+            Keyframes(points, easing)
+    with pytest.raises(ConfigurationError, match="one length"):
+        Keyframes([[0, [1.0]], [1, [1.0, 2.0]]])

@@ -23,7 +23,7 @@ class HorizontalFlip(Augment):
     def __init__(self, probability: float) -> None:
         if not 0 <= probability <= 1:
             raise ConfigurationError(
-                f"a flip's probability lies in [0, 1], got {probability}: set augment.probability"
+                f"a flip's probability lies in [0, 1], got {probability}: set augment.flip.probability"
             )
         self.probability = probability
 

@@ -12,7 +12,9 @@ class Hinge(AdversarialLoss):
     With logits r of real and f of fake images:
     D minimises mean(max(0, 1 - r)) + mean(max(0, 1 + f)), G minimises -mean(f).
 
-    Source: Lim & Ye, 2017, arXiv 1705.02894; Miyato et al., 2018, equations 16 and 17, arXiv 1802.05957.
+    Source: Lim & Ye, 2017, arXiv 1705.02894; Miyato et al., 2018, equations 16 and 17, arXiv 1802.05957. The geometric
+    GAN of the former also has the squared norm of D's last layer, as a support vector machine has; that is no function
+    of the logits but weight decay.
     """
 
     def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -5,8 +5,6 @@ weights and the real images included, being the same? It knows nothing of other 
 bias: the Fréchet distance of few images is too high, and its interval surrounds that value.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,7 +28,7 @@ def resampled_counts(num: int, num_replicates: int) -> Tensor:
     return torch.from_numpy(counts)
 
 
-def interval(value: float, replicates: Tensor, scale: float = 1.0) -> tuple[float, float]:
+def interval(value: float, replicates: Tensor) -> tuple[float, float]:
     """Returns the 95 % interval around a score from its values on resampled images.
 
     [v - q(0.975), v - q(0.025)], q the quantiles of the replicates' deviations from their own mean (the basic
@@ -40,9 +38,8 @@ def interval(value: float, replicates: Tensor, scale: float = 1.0) -> tuple[floa
     Args:
         value: the score.
         replicates: float64 `(B,)`.
-        scale: factor of the deviations.
     """
-    deviations = (replicates.double() - replicates.double().mean()) * scale
+    deviations = replicates.double() - replicates.double().mean()
     low, high = (float(deviations.quantile(level)) for level in (0.025, 0.975))
     return value - high, value - low
 
@@ -54,21 +51,3 @@ def mean_estimate(values: Tensor, num_replicates: int) -> Estimate:
         return Estimate(mean)
     replicates = resampled_counts(len(values), num_replicates) @ values.double().cpu() / len(values)
     return Estimate(mean, ci95=interval(mean, replicates))
-
-
-def grouped_replicates(
-    num_groups: int, num_replicates: int, statistic: Callable[[Tensor], float]
-) -> tuple[Tensor, float]:
-    """Resamples groups of images instead of images, where the statistic is a function of sums over groups.
-
-    Args:
-        num_groups: G, into how many groups the images were dealt.
-        num_replicates: how many values to return.
-        statistic: takes how often each group counts, float64 `(G,)`.
-
-    Returns:
-        The values, and sqrt(G / (G - 1)), by which deviations among few groups are too small.
-    """
-    counts = resampled_counts(num_groups, num_replicates)
-    replicates = torch.tensor([statistic(row) for row in counts], dtype=torch.float64)
-    return replicates, (num_groups / (num_groups - 1)) ** 0.5

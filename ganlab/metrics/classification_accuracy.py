@@ -9,6 +9,8 @@ from torch.nn.functional import cross_entropy
 from ganlab.errors import ConfigurationError
 from ganlab.images import to_float, to_uint8
 from ganlab.interfaces import ImageData
+from ganlab.metrics.bootstrap import mean_estimate
+from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 from ganlab.noise import Noise, mix
@@ -29,8 +31,12 @@ class ClassificationAccuracy(GeneratorProbe):
     have the same number of images. So values compare generators on one data set, not with the paper. The paper tests on
     real images held out: set evaluate.reference=test.
 
+    The interval resamples the images that the classifier is tested on; the classifier, and the images that taught it,
+    stay.
+
     Args:
         epochs: passes over the training side, >= 1.
+        bootstrap: resamples for the confidence interval; 0: none.
         seed: of weights and order.
 
     Raises:
@@ -39,10 +45,11 @@ class ClassificationAccuracy(GeneratorProbe):
 
     needs_reference = True
 
-    def __init__(self, epochs: int = 10, seed: int = 0) -> None:
+    def __init__(self, epochs: int, bootstrap: int, seed: int = 0) -> None:
         if epochs < 1:
             raise ConfigurationError(f"cas: got epochs={epochs}, but it must be at least 1")
         self._epochs = epochs
+        self._bootstrap = bootstrap
         self._seed = seed
 
     @property
@@ -55,7 +62,7 @@ class ClassificationAccuracy(GeneratorProbe):
             "classifier_seed": self._seed,
         }
 
-    def scores(self, context: ProbeContext) -> dict[str, float]:
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
         """Returns `cas_train_on_fake_<num>_<split>` and `cas_train_on_real_<num>_<split>`."""
         fake_labels, reference = context.sampler.labels, context.reference
         if fake_labels is None or reference is None or reference.labels is None:
@@ -80,7 +87,7 @@ class ClassificationAccuracy(GeneratorProbe):
         test: tuple[Tensor, Tensor],
         num_classes: int,
         device: torch.device,
-    ) -> float:
+    ) -> Estimate:
         """Trains on one side and returns the share of right answers on the other."""
         with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator
             torch.default_generator.manual_seed(mix("cas weights", self._seed))
@@ -101,7 +108,7 @@ class ClassificationAccuracy(GeneratorProbe):
             answers = torch.cat(
                 [network(_input(part, device)).argmax(dim=1).cpu() for part in test[0].split(512)]
             )
-        return float((answers == test[1]).double().mean())
+        return mean_estimate((answers == test[1]).double(), self._bootstrap)
 
 
 def classifier(channels: int, num_classes: int) -> nn.Module:

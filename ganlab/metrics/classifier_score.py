@@ -15,7 +15,7 @@ SHUFFLE_SEED = 2020
 """torch-fidelity's seed of the permutation before the split, so that scores agree to the last digits."""
 
 
-def classifier_score(logits: Tensor, num_splits: int = 10, bootstrap: int = 0) -> Estimate:
+def classifier_score(logits: Tensor, num_splits: int, bootstrap: int = 0) -> Estimate:
     """Computes the Inception Score of class scores.
 
     exp(mean over images of KL(p(y|x) || p(y))), p(y) the mean of p(y|x) over the split; the mean and the
@@ -71,7 +71,7 @@ class ClassifierScore(GeneratorMetric):
 
     higher_is_better = True
 
-    def __init__(self, num_splits: int = 10, bootstrap: int = 200) -> None:
+    def __init__(self, num_splits: int, bootstrap: int) -> None:
         super().__init__(keeps=("logits",))
         self._num_splits = num_splits
         self._bootstrap = bootstrap

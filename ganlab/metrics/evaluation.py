@@ -1,19 +1,23 @@
 """From a generator to named, comparable numbers: one feature pass feeds all metrics."""
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
 
-from ganlab.errors import ConfigurationError, DivergedError
+from ganlab.errors import ConfigurationError
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.extraction import extract, quantisation
-from ganlab.metrics.metric import GeneratorMetric
-from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext
+from ganlab.metrics.metric import Estimate, GeneratorMetric
+from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext, checked
+from ganlab.metrics.ranks import agree
 from ganlab.metrics.reference import ImageReference, Reference, ReferenceStatistics, StatisticsReference
+from ganlab.metrics.skipping import SkipInapplicable
 
 
 @dataclass(frozen=True)
@@ -28,30 +32,47 @@ class Score:
     std: float | None = None
     """Standard deviation over splits, subsets or classes, where the metric is a mean over them."""
     ci95: tuple[float, float] | None = None
-    """Bootstrap 95 % confidence interval over images; it knows nothing of other training seeds."""
+    """95 % confidence interval over images; it knows nothing of other training seeds."""
+
+
+_M = TypeVar("_M", bound=GeneratorMetric | GeneratorProbe)
+
+
+@dataclass(eq=False)
+class _Task(Generic[_M]):
+    """A metric, and what it compares with."""
+
+    name: str
+    metric: _M
+    reference: Reference | None
+    images: ImageData | None
+    """Of the reference."""
 
 
 class Evaluation:
     """Scores generators by a fixed protocol. It draws no random numbers.
 
     Args:
-        metrics: by name; may be empty. Probes run after the one feature pass, each on the whole list.
+        metrics: by name; may be empty. Probes run after the one feature pass, each on the whole list. A
+            `SkipInapplicable` among them leaves out those that do not apply.
         extractor: what images are seen through.
-        reference: real images, or statistics alone; `None` will do where no metric needs them.
+        reference: real images, or statistics alone, or several of them (a training and a test split), of which each
+            gets scores of its own from the same pass over generated images; `None` will do where no metric needs them.
         num_samples: number of generated images over all ranks, >= 2.
         batch_size: images per pass through generator and extractor.
         cache_dir: folder that runs share, for the statistics of real images.
         device: where features and statistics are computed (it needs float64).
 
     Raises:
-        ConfigurationError: `num_samples` or `batch_size` is too small, or a metric lacks its reference.
+        ConfigurationError: `num_samples` or `batch_size` is too small, a metric lacks its reference, or two references
+            are of one split, so that their scores would have the same keys.
     """
 
     def __init__(
         self,
-        metrics: Mapping[str, GeneratorMetric | GeneratorProbe],
+        metrics: Mapping[str, GeneratorMetric | GeneratorProbe | SkipInapplicable],
         extractor: FeatureExtractor,
-        reference: ImageData | ReferenceStatistics | None,
+        reference: ImageData | ReferenceStatistics | Sequence[ImageData] | None,
         num_samples: int,
         batch_size: int,
         cache_dir: Path,
@@ -61,29 +82,49 @@ class Evaluation:
             raise ConfigurationError(
                 f"evaluation needs num_samples >= 2 and batch_size >= 1, got {num_samples} and {batch_size}"
             )
-        lacking = [name for name, metric in metrics.items() if metric.needs_reference]
-        if lacking and reference is None:
-            raise ConfigurationError(
-                f"metrics {', '.join(lacking)} compare with real images and none were given"
-            )
-        self._metrics = {name: x for name, x in metrics.items() if isinstance(x, GeneratorMetric)}
-        self._probes = {name: x for name, x in metrics.items() if isinstance(x, GeneratorProbe)}
-        images = [name for name, probe in self._probes.items() if probe.needs_reference]
-        if images and isinstance(reference, ReferenceStatistics):
-            raise ConfigurationError(
-                f"metrics {', '.join(images)} need real images, and {reference.name} is statistics alone: give a"
-                " data set or a folder of images as reference"
-            )
         self._extractor = extractor
         self.num_samples = num_samples
         self.batch_size = batch_size
         self._device = torch.device(device)
-        self._images = reference if isinstance(reference, ImageData) else None
-        self._reference: Reference | None = None
+        found: list[tuple[Reference, ImageData | None]] = []
         if isinstance(reference, ReferenceStatistics):
-            self._reference = StatisticsReference(reference)
+            found = [(StatisticsReference(reference), None)]
         elif reference is not None:
-            self._reference = ImageReference(reference, extractor, cache_dir, batch_size, device)
+            several = (reference,) if isinstance(reference, ImageData) else reference
+            found = [(ImageReference(x, extractor, cache_dir, batch_size, device), x) for x in several]
+        splits = [each.split for each, _ in found]
+        if len(set(splits)) < len(splits):
+            raise ConfigurationError(f"references of the same split ({', '.join(splits)}): give one of each")
+        self._skipping = next((x for x in metrics.values() if isinstance(x, SkipInapplicable)), None)
+        self._metrics: list[_Task[GeneratorMetric]] = []
+        self._probes: list[_Task[GeneratorProbe]] = []
+        for name, metric in metrics.items():
+            if isinstance(metric, SkipInapplicable):
+                continue
+            for place, each in enumerate((found if metric.needs_reference else found[:1]) or [(None, None)]):
+                own = copy.deepcopy(metric) if place else metric
+                if isinstance(own, GeneratorMetric):
+                    self._metrics.append(_Task(name, own, *each))
+                else:
+                    self._probes.append(_Task(name, own, *each))
+        if self._skipping is None:
+            self._require_references([*self._metrics, *self._probes])
+
+    @staticmethod
+    def _require_references(tasks: "Sequence[_Task[GeneratorMetric] | _Task[GeneratorProbe]]") -> None:
+        """Sees that metrics have what they compare with."""
+        comparing = [task for task in tasks if task.metric.needs_reference]
+        lacking = [task.name for task in comparing if task.reference is None]
+        if lacking:
+            raise ConfigurationError(
+                f"metrics {', '.join(lacking)} compare with real images and none were given"
+            )
+        for task in comparing:
+            if isinstance(task.metric, GeneratorProbe) and task.images is None and task.reference is not None:
+                raise ConfigurationError(
+                    f"metrics {task.name} need real images, and {task.reference.name} is statistics alone: give a"
+                    " data set or a folder of images as reference"
+                )
 
     def __call__(
         self,
@@ -122,87 +163,145 @@ class Evaluation:
         if world_size > 1 and not distributed.is_initialized():
             raise RuntimeError(f"world_size={world_size}, but torch.distributed is not initialised")
         self._extractor.to(self._device)
-        scores: list[Score] = []
-        if self._metrics:
-            self._prepare(rank, world_size, progress)
-            healthy = self._update(sample, labels, rank, world_size, progress)
-            finite = torch.tensor(healthy, device=self._device).int()
-            if world_size > 1:  # all ranks fail together, or the others would wait for this one for ever
-                distributed.all_reduce(finite, distributed.ReduceOp.MIN)
-            if not finite:
-                raise DivergedError("generated images contain NaN or infinity: score an earlier checkpoint")
-            for metric in self._metrics.values():
-                split = self._reference.split if self._reference else None
-                estimates = metric.scores(self._extractor.name, self.num_samples, split)
-                whole = self._protocol(protocol, metric)
-                scores += [Score(key, protocol=dict(whole), **x._asdict()) for key, x in estimates.items()]
-        for name, probe in self._probes.items():
-            values = probe.scores(self._context(name, sample))
-            whole = self._protocol(protocol, probe)
-            scores += [Score(key, value, dict(whole)) for key, value in values.items()]
+        metrics = self._prepare(self._metrics, rank, world_size, progress)
+        fault: Exception | None = None
+        try:
+            metrics = self._update(metrics, sample, labels, rank, world_size, progress)
+        except Exception as error:  # raised below, once all ranks know
+            fault = error
+        agree(fault, "the features of generated images", world_size, self._device)
+        scores = []
+        for task in metrics:
+            with self._skipped(task.name, rank):
+                scores += self._scores(task, self._estimates(task), protocol)
+        try:
+            for probe in self._probes:
+                with self._skipped(probe.name, rank):
+                    scores += self._scores(probe, self._probed(probe, sample), protocol)
+        except Exception as error:
+            fault = error
+        agree(fault, "a metric that draws images of its own", world_size, self._device)
+        if not scores:
+            raise ConfigurationError(
+                "no metric applies to what is scored: choose others, such as metrics=quick"
+            )
         return scores
 
-    def _prepare(self, rank: int, world_size: int, progress: Callable[[int, int], None] | None) -> None:
-        """Empties the metrics and tells them of the real images, which are seen once for all of them."""
-        if self._reference is not None:
-            parts = [part for metric in self._metrics.values() for part in metric.reference_parts]
-            self._reference.prepare(parts, rank, world_size, progress)
-        for metric in self._metrics.values():
-            metric.to(self._device)
-            if self._reference is not None:
-                metric.set_reference(self._reference)
-            metric.reset()
+    @contextmanager
+    def _skipped(self, name: str, rank: int) -> Iterator[None]:
+        """Leaves out a task that does not apply, where that is asked for."""
+        try:
+            yield
+        except ConfigurationError as error:
+            if self._skipping is None:
+                raise
+            self._skipping.skip(name, error, visible=rank == 0)
+
+    def _prepare(
+        self,
+        tasks: list[_Task[GeneratorMetric]],
+        rank: int,
+        world_size: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> list[_Task[GeneratorMetric]]:
+        """Empties the metrics and tells them of the real images, which are seen once for all of them.
+
+        Returns:
+            The tasks that apply.
+        """
+        possible: list[_Task[GeneratorMetric]] = []
+        for task in tasks:
+            with self._skipped(task.name, rank):
+                self._require_references([task])
+                if task.reference is not None:
+                    task.reference.check(task.metric.reference_parts)
+                possible.append(task)
+        for reference in dict.fromkeys(task.reference for task in possible if task.reference is not None):
+            parts = [
+                part
+                for task in possible
+                if task.reference is reference
+                for part in task.metric.reference_parts
+            ]
+            reference.prepare(parts, rank, world_size, progress)
+        for task in possible:
+            task.metric.to(self._device)
+            if task.reference is not None:
+                task.metric.set_reference(task.reference)
+            task.metric.reset()
+        return possible
 
     def _update(
         self,
+        tasks: list[_Task[GeneratorMetric]],
         sample: Callable[[int, int], Tensor],
         labels: Tensor | None,
         rank: int,
         world_size: int,
         progress: Callable[[int, int], None] | None,
-    ) -> bool:
-        """Feeds this rank's share of the generated images to all metrics; says whether all were finite."""
+    ) -> list[_Task[GeneratorMetric]]:
+        """Feeds this rank's share of the generated images to all metrics; returns the tasks that apply.
+
+        Raises:
+            DivergedError: images that are not finite, of which quantisation would make grey levels.
+        """
         begin, end = (place * self.num_samples // world_size for place in (rank, rank + 1))
-        for first in range(begin, end, self.batch_size):
+        for first in range(begin, end if tasks else begin, self.batch_size):
             last = min(first + self.batch_size, end)
             images = sample(first, last)
             if len(images) != last - first:
                 raise ValueError(f"sample({first}, {last}) returned {len(images)} images")
-            if not images.isfinite().all():  # quantisation would make a grey level of NaN
-                return False
-            features = extract(self._extractor, images, self._device)
-            for metric in self._metrics.values():
-                metric.update(features, None if labels is None else labels[first:last])
+            features = extract(self._extractor, checked(images), self._device)
+            possible = []
+            for task in tasks:
+                with self._skipped(task.name, rank):
+                    task.metric.update(features, None if labels is None else labels[first:last])
+                    possible.append(task)
+            tasks = possible
             if progress is not None:
                 progress(last - begin, end - begin)
-        return True
+        return tasks
 
-    def _context(self, name: str, sample: Callable[[int, int], Tensor]) -> ProbeContext:
-        """Returns what a probe may look at."""
+    def _estimates(self, task: _Task[GeneratorMetric]) -> dict[str, Estimate]:
+        """Returns what a metric makes of the features of all ranks."""
+        split = task.reference.split if task.reference else None
+        return task.metric.scores(self._extractor.name, self.num_samples, split)
+
+    def _probed(
+        self, task: _Task[GeneratorProbe], sample: Callable[[int, int], Tensor]
+    ) -> dict[str, Estimate]:
+        """Returns what a probe finds."""
+        self._require_references([task])
         if not hasattr(sample, "generate"):
             raise ConfigurationError(
-                f"metrics {name} draws images of its own, which needs a generator: drop it from metrics"
+                f"metrics {task.name} draws images of its own, which needs a generator: drop it from metrics"
             )
-        return ProbeContext(
+        context = ProbeContext(
             cast(LatentSampler, sample),
             self._extractor,
-            self._images,
+            task.images,
             self.num_samples,
             self.batch_size,
             self._device,
         )
+        return task.metric.scores(context)
 
-    def _protocol(
-        self, protocol: Mapping[str, Any], metric: GeneratorMetric | GeneratorProbe
-    ) -> dict[str, Any]:
-        """Returns all that has to be equal before a score of this metric may be compared."""
-        return {
+    def _scores(
+        self,
+        task: _Task[GeneratorMetric] | _Task[GeneratorProbe],
+        estimates: Mapping[str, Estimate],
+        protocol: Mapping[str, Any],
+    ) -> list[Score]:
+        """Gives estimates their protocol: all that has to be equal before they may be compared."""
+        compared = task.reference if task.metric.needs_reference else None
+        whole = {
             **protocol,
             "extractor": self._extractor.name,
             "weights_sha256": self._extractor.weights_sha256,
             "resize": self._extractor.resize,
             "quantisation": quantisation(self._extractor),
-            "reference": self._reference.description if self._reference and metric.needs_reference else None,
+            "reference": compared.description if compared else None,
             "num_samples": self.num_samples,
-            **metric.details,
+            **task.metric.details,
         }
+        return [Score(key, protocol=dict(whole), **x._asdict()) for key, x in estimates.items()]

@@ -7,14 +7,17 @@ from torch import Tensor
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Features
-from ganlab.metrics.bootstrap import grouped_replicates, interval
 from ganlab.metrics.extraction import spatial_of
+from ganlab.metrics.jackknife import (
+    MAX_ROWS,
+    distances_without_each,
+    normal_interval,
+    root_factor,
+    variance_without_each,
+)
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.moments import Moments
 from ganlab.metrics.reference import Reference
-
-NUM_GROUPS = 20
-"""Of images, for the bootstrap: each keeps a covariance, 34 MB at 2048-d."""
 
 
 def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
@@ -66,26 +69,22 @@ def _factor(covariance1: Tensor, covariance2: Tensor) -> tuple[Tensor, Tensor]:
         factor, fault = torch.linalg.cholesky_ex(covariance)
         if not fault:
             return factor, other
-    eigenvalues, eigenvectors = torch.linalg.eigh(covariance1)
-    # Rounding may have made null eigenvalues slightly negative.
-    return eigenvectors * eigenvalues.clamp(min=0).sqrt(), covariance2
+    return root_factor(covariance1), covariance2
 
 
 class FrechetDistance(GeneratorMetric):
     """Fréchet distance between generated and reference features; lower is better.
 
-    Only sums are kept, whatever the number of images, unless `bootstrap` asks for an interval. The bootstrap
-    resamples 20 groups of images (the i-th image is in group i mod 20), each group by its moments, because
-    resampling images would cost a covariance per replicate; a replicate costs one distance.
+    Of the images only sums are kept, whatever their number, and the features of the first 2,000, which are left out
+    one by one for the interval (see `ganlab.metrics.jackknife`). That takes about as long as the distance itself.
 
     Args:
-        bootstrap: resamples for the confidence interval; 0: none.
         spatial: compare spatial features (sFID; Nash et al. 2021, section 4.1, arXiv 2103.03841) instead of
             pooled ones.
 
     Raises:
         ConfigurationError: one generated image, which has no covariance; spatial features with an extractor
-            that has none, or with a bootstrap.
+            that has none.
     """
 
     needs_reference = True
@@ -94,11 +93,8 @@ class FrechetDistance(GeneratorMetric):
     total: Tensor
     outer: Tensor
 
-    def __init__(self, bootstrap: int = 0, spatial: bool = False) -> None:
-        if spatial and bootstrap:
-            raise ConfigurationError("the spatial Fréchet distance has no bootstrap: set bootstrap=0")
-        super().__init__(keeps=("features",) if bootstrap else ())
-        self._bootstrap = bootstrap
+    def __init__(self, spatial: bool = False) -> None:
+        super().__init__(keeps=("spatial" if spatial else "features",), max_kept=MAX_ROWS)
         self._spatial = spatial
 
     @property
@@ -122,8 +118,8 @@ class FrechetDistance(GeneratorMetric):
 
     def update(self, features: Features, labels: Tensor | None = None) -> None:
         """Adds one batch of generated images."""
-        super().update(features)
         moments = Moments.of(spatial_of(features) if self._spatial else features.features, self._mean)
+        super().update(features)
         self.num += moments.num
         self.total += moments.total
         self.outer += moments.outer
@@ -134,33 +130,15 @@ class FrechetDistance(GeneratorMetric):
             raise ConfigurationError(
                 "a Fréchet distance needs at least 2 images: set evaluate.num_samples higher"
             )
-        value = self._distance(Moments(self.num, self._mean.to(self.outer), self.total, self.outer))
-        quantity = "fd_spatial" if self._spatial else "fd"
-        return {quantity: Estimate(value, ci95=self._interval(value) if self._bootstrap else None)}
-
-    def _distance(self, moments: Moments) -> float:
-        reference = self._mean.to(self.outer), self._covariance.to(self.outer)
-        return frechet_distance(moments.mean, moments.covariance, *reference)
-
-    def _interval(self, value: float) -> tuple[float, float]:
-        features = self.kept("features")
-        shift = self._mean.to(self.outer)
-        num_groups = min(NUM_GROUPS, len(features))
-        groups = [Moments.of(features[place::num_groups], shift) for place in range(num_groups)]
-
-        def replicate(counts: Tensor) -> float:
-            def weighted(name: str) -> Tensor:
-                return torch.stack(
-                    [
-                        count * getattr(group, name)
-                        for count, group in zip(counts, groups, strict=True)
-                        if count
-                    ]
-                ).sum(dim=0)
-
-            return self._distance(Moments(weighted("num"), shift, weighted("total"), weighted("outer")))
-
-        return interval(value, *grouped_replicates(num_groups, self._bootstrap, replicate))
+        mean, covariance = self._mean.to(self.outer), self._covariance.to(self.outer)
+        fakes = Moments(self.num, mean, self.total, self.outer)
+        value = frechet_distance(fakes.mean, fakes.covariance, mean, covariance)
+        ci95 = None
+        if self.num >= 3:
+            rows = self.kept("spatial" if self._spatial else "features")
+            without = distances_without_each(rows, fakes, mean, root_factor(covariance))
+            ci95 = normal_interval(value, variance_without_each(without, int(self.num)))
+        return {"fd_spatial" if self._spatial else "fd": Estimate(value, ci95=ci95)}
 
 
 class FrechetInfinity(GeneratorMetric):
@@ -170,6 +148,8 @@ class FrechetInfinity(GeneratorMetric):
     regularly spaced sizes, from a tenth of the images to all, are fitted by a line over 1/N, whose intercept is
     the score. Chong and Forsyth 2020, section 4, arXiv 1911.07023 (15 sizes, 5,000 to 50,000).
 
+    The interval leaves out the first 2,000 images one by one, each from all subsets that it is in.
+
     Deviation: generated images come from ordinary instead of Sobol-distributed latents. The reference
     statistics stay those of the data set, whose own number of images is not extrapolated.
 
@@ -177,13 +157,13 @@ class FrechetInfinity(GeneratorMetric):
         num_points: number of sizes, >= 2.
 
     Raises:
-        ConfigurationError: fewer than 20 images.
+        ConfigurationError: fewer than 30 images.
     """
 
     needs_reference = True
     higher_is_better = False
 
-    def __init__(self, num_points: int = 15) -> None:
+    def __init__(self, num_points: int) -> None:
         super().__init__(keeps=("features",))
         if num_points < 2:
             raise ConfigurationError(f"frechet_infinity needs num_points >= 2, got {num_points}")
@@ -202,25 +182,33 @@ class FrechetInfinity(GeneratorMetric):
     def compute(self) -> dict[str, Estimate]:
         """Returns `fd_inf`, the intercept."""
         features = self.kept("features")
-        if len(features) < 20:
+        num = len(features)
+        if num < 30:
             raise ConfigurationError(
-                f"frechet_infinity needs at least 20 images and got {len(features)}: set evaluate.num_samples higher"
+                f"frechet_infinity needs at least 30 images and got {num}: set evaluate.num_samples higher"
             )
         statistics = self._reference.statistics()
-        reference = statistics.mean.to(features.device), statistics.covariance.to(features.device)
-        sizes = torch.linspace(len(features) // 10, len(features), self._num_points).round().int().tolist()
+        mean, covariance = statistics.mean.to(features.device), statistics.covariance.to(features.device)
+        factor = root_factor(covariance)
+        sizes = torch.linspace(num // 10, num, self._num_points).round().int().tolist()
+        weights = intercept_weights(sizes)
         random = torch.Generator().manual_seed(0)
-        distances = []
-        for size in sizes:
-            chosen = torch.randperm(len(features), generator=random)[:size].to(features.device)
-            moments = Moments.of(features[chosen], reference[0])
-            distances.append(frechet_distance(moments.mean, moments.covariance, *reference))
-        return {"fd_inf": Estimate(intercept(sizes, distances))}
+        value, num_left_out = 0.0, min(num, MAX_ROWS)
+        deviations = torch.zeros(num, dtype=torch.float64, device=features.device)
+        for size, weight in zip(sizes, weights.tolist(), strict=True):
+            chosen = torch.randperm(num, generator=random)[:size].to(features.device)
+            moments = Moments.of(features[chosen], mean)
+            value += weight * frechet_distance(moments.mean, moments.covariance, mean, covariance)
+            if size > len(factor):  # else the images are their own axes, and all of them are needed
+                chosen = chosen[chosen < num_left_out]
+            without = distances_without_each(features[chosen], moments, mean, factor)
+            deviations[chosen] += weight * (without - without.mean())
+        variance = float(deviations[:num_left_out].square().mean()) * num
+        return {"fd_inf": Estimate(value, ci95=normal_interval(value, variance))}
 
 
-def intercept(sizes: list[int], distances: list[float]) -> float:
-    """Returns c of the least-squares line distance = c + slope / size."""
+def intercept_weights(sizes: list[int]) -> Tensor:
+    """Returns w such that sum w_i distance_i is c of the least-squares line distance = c + slope / size."""
     inverse = 1 / torch.tensor(sizes, dtype=torch.float64)
-    design = torch.stack([torch.ones_like(inverse), inverse], dim=1)
-    target = torch.tensor(distances, dtype=torch.float64)[:, None]
-    return float(torch.linalg.lstsq(design, target).solution[0])
+    weights: Tensor = torch.linalg.pinv(torch.stack([torch.ones_like(inverse), inverse], dim=1))[0]
+    return weights

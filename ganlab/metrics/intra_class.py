@@ -6,13 +6,20 @@ from torch import Tensor
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Features
 from ganlab.metrics.frechet import frechet_distance_of_samples
+from ganlab.metrics.jackknife import (
+    distances_without_each,
+    normal_interval,
+    root_factor,
+    variance_without_each,
+)
 from ganlab.metrics.metric import Estimate, GeneratorMetric
+from ganlab.metrics.moments import Moments
 
 
 def intra_class_distances(
     fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor
-) -> dict[int, float]:
-    """Computes the Fréchet distance between fakes and reals of each class that the reals have.
+) -> dict[int, tuple[float, float]]:
+    """Computes the Fréchet distance between fakes and reals of each class that the reals have, and its variance.
 
     Miyato and Koyama 2018, section 6.1, arXiv 1802.05637 (intra FID).
 
@@ -23,25 +30,35 @@ def intra_class_distances(
         real_labels: `(M,)`.
 
     Raises:
-        ConfigurationError: a class with fewer than 2 images on either side.
+        ConfigurationError: a class with fewer than 3 images on either side.
     """
     distances = {}
     for label in real_labels.unique().tolist():
         fakes, reals = fake[fake_labels == label], real[real_labels == label]
-        if min(len(fakes), len(reals)) < 2:
+        if min(len(fakes), len(reals)) < 3:
             raise ConfigurationError(
                 f"intra_class compares each class by itself, and class {label} has {len(fakes)} generated and"
-                f" {len(reals)} real images of the 2 that it needs: set evaluate.num_samples higher"
+                f" {len(reals)} real images of the 3 that it needs: set evaluate.num_samples higher"
             )
-        distances[label] = frechet_distance_of_samples(fakes, reals)
+        distances[label] = frechet_distance_of_samples(fakes, reals), _variance(fakes, reals)
     return distances
+
+
+def _variance(fakes: Tensor, reals: Tensor) -> float:
+    """Returns the jackknife variance, over the fakes, of the distance between two samples."""
+    reals = reals.double()
+    mean = reals.mean(dim=0)
+    rows = (reals - mean) / (len(reals) - 1) ** 0.5
+    factor = rows.T if len(rows) <= rows.shape[1] else root_factor(rows.T @ rows)
+    without = distances_without_each(fakes, Moments.of(fakes), mean, factor)
+    return variance_without_each(without, len(fakes))
 
 
 class IntraClassFrechet(GeneratorMetric):
     """Mean over classes of the Fréchet distance within the class; lower is better.
 
     The features of 50,000 images at most are kept. Few images in a class raise the distance, so it is comparable
-    only for equal numbers.
+    only for equal numbers. The interval leaves each generated image out of its class (see `ganlab.metrics.jackknife`).
 
     Raises:
         ConfigurationError: the generator is unconditional, or the data have no labels.
@@ -76,5 +93,7 @@ class IntraClassFrechet(GeneratorMetric):
         distances = intra_class_distances(
             fake, fake_labels, real.to(fake.device), real_labels.to(fake.device)
         )
-        values = torch.tensor(list(distances.values()), dtype=torch.float64)
-        return {"fd_intra": Estimate(float(values.mean()), std=float(values.std(correction=0)))}
+        values, variances = torch.tensor(list(distances.values()), dtype=torch.float64).T
+        mean, variance = float(values.mean()), float(variances.mean()) / len(variances)
+        ci95 = normal_interval(mean, variance)
+        return {"fd_intra": Estimate(mean, std=float(values.std(correction=0)), ci95=ci95)}

@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
     std: float | None = None
     """Standard deviation over the splits or subsets that the definition averages over; no error of the mean."""
     ci95: tuple[float, float] | None = None
-    """Bootstrap 95 % confidence interval over images, see `ganlab.metrics.bootstrap`; `None`: not computed."""
+    """95 % confidence interval over images, see `ganlab.metrics.bootstrap` and `jackknife`; `None`: there is none."""
 
 
 class GeneratorMetric(Metric, ABC):
@@ -28,17 +28,19 @@ class GeneratorMetric(Metric, ABC):
     States are float64 and summed, or float32 and concatenated, over ranks; `compute` synchronises them.
 
     Args:
-        keeps: fields (`features`, `logits`, `labels`) of all images that `compute` needs, of the first
-            `MAX_IMAGES` images at most but for the logits. The batches are shared by the metrics, not copied.
+        keeps: fields (`features`, `logits`, `spatial`, `labels`) of all images that `compute` needs. The batches are
+            shared by the metrics, not copied.
+        max_kept: the first so many images are kept (but the logits of all).
     """
 
     full_state_update = False
     needs_reference: ClassVar[bool] = False
     """Whether `set_reference` has to be called before `update`."""
 
-    def __init__(self, keeps: tuple[str, ...] = ()) -> None:
+    def __init__(self, keeps: tuple[str, ...] = (), max_kept: int = MAX_IMAGES) -> None:
         super().__init__()
         self._keeps = keeps
+        self._max_kept = max_kept
         for name in keeps:
             self.add_state(f"kept_{name}", [], dist_reduce_fx="cat")
 
@@ -61,13 +63,13 @@ class GeneratorMetric(Metric, ABC):
         batch = {**features._asdict(), "labels": labels}
         for name in self._keeps:
             kept = getattr(self, f"kept_{name}")
-            if name == "logits" or sum(map(len, kept)) < MAX_IMAGES:
+            if name == "logits" or sum(map(len, kept)) < self._max_kept:
                 kept.append(batch[name])
 
     def kept(self, name: str) -> Tensor:
         """Returns a field that the metric keeps, `(N, ...)` in the order of the images."""
         values = dim_zero_cat(getattr(self, f"kept_{name}"))
-        return values if name == "logits" else values[:MAX_IMAGES]
+        return values if name == "logits" else values[: self._max_kept]
 
     @abstractmethod
     def compute(self) -> dict[str, Estimate]:

@@ -8,6 +8,8 @@ from torch.nn.functional import avg_pool2d, conv2d
 
 from ganlab.errors import ConfigurationError
 from ganlab.images import to_uint8
+from ganlab.metrics.jackknife import normal_interval
+from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 from ganlab.noise import Noise, mix
@@ -89,19 +91,19 @@ class MSSSIM(GeneratorProbe):
     """Mean MS-SSIM of random pairs of generated images; lower is more diverse, and noise is most diverse of all.
 
     Odena, Olah and Shlens 2017, section 4.2, arXiv 1610.09585: pairs are of one class where there are labels. Compare
-    it with the value of real images alone.
+    it with the value of real images alone. The interval heeds that pairs share images.
 
     Args:
-        num_pairs: pairs over all classes, >= 1 (the paper: 100 for each class).
+        num_pairs: pairs over all classes, >= 2 (the paper: 100 for each class).
         seed: of the pairs.
 
     Raises:
-        ConfigurationError: no pairs.
+        ConfigurationError: fewer than two pairs.
     """
 
-    def __init__(self, num_pairs: int = 1000, seed: int = 0) -> None:
-        if num_pairs < 1:
-            raise ConfigurationError(f"ms_ssim: got num_pairs={num_pairs}, but it must be at least 1")
+    def __init__(self, num_pairs: int, seed: int = 0) -> None:
+        if num_pairs < 2:
+            raise ConfigurationError(f"ms_ssim: got num_pairs={num_pairs}, but it must be at least 2")
         self._num_pairs = num_pairs
         self._seed = seed
         self._scales: int | None = None
@@ -117,12 +119,12 @@ class MSSSIM(GeneratorProbe):
             "pairs": "within a class",
         }
 
-    def scores(self, context: ProbeContext) -> dict[str, float]:
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
         """Returns `ms_ssim_<num>`, a value in [0, 1]."""
         images = to_uint8(context.fakes(context.num_samples))
         self._scales = num_scales(images.shape[2], images.shape[3])
         first, second = random_pairs(context.sampler.labels, len(images), self._num_pairs, self._seed)
-        values = [
+        parts = [
             ms_ssim(
                 images[first[low:high]].to(context.device),
                 images[second[low:high]].to(context.device),
@@ -130,7 +132,28 @@ class MSSSIM(GeneratorProbe):
             )
             for low, high in context.batches(len(first))
         ]
-        return {f"ms_ssim_{count_name(context.num_samples)}": float(torch.cat(values).mean())}
+        values = torch.cat(parts).cpu()
+        mean = float(values.mean())
+        ci95 = normal_interval(mean, variance_over_pairs(values, first, second))
+        return {f"ms_ssim_{count_name(context.num_samples)}": Estimate(mean, ci95=ci95)}
+
+
+def variance_over_pairs(values: Tensor, first: Tensor, second: Tensor) -> float:
+    """Returns the variance of the mean of one number per pair, where pairs that share an image go together.
+
+    1 / P^2 sum of e_p e_q over pairs p and q with an image in common, e the deviations from the mean; Fafchamps and
+    Gubert 2007, eq. 2.5 (J. Development Economics 83).
+
+    Args:
+        values: float64 `(P,)`.
+        first, second: int64 `(P,)`, the images of each pair.
+    """
+    deviations = values - values.mean()
+    sums = torch.zeros(int(max(first.max(), second.max())) + 1, dtype=torch.float64)
+    sums = sums.index_add(0, first, deviations).index_add(0, second, deviations)
+    own = deviations.square().sum()  # counted with each of the two images
+    # Sampling may make the shared part negative; it is not.
+    return float((sums.square().sum() - own).clamp_min(own)) / len(values) ** 2
 
 
 def random_pairs(labels: Tensor | None, num: int, num_pairs: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from torch import Tensor
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics.extractors.points import Points
+from ganlab.metrics.jackknife import normal_interval
+from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext, checked
 from ganlab.noise import Noise, mix
@@ -17,7 +19,7 @@ class ImageDistance(Protocol):
     """A distance between images that is quadratic in small steps, such as LPIPS."""
 
     name: str
-    """Enters the key; `lpips` means the published weights."""
+    """Enters the key; `lpips` means the published weights (`ganlab.metrics.lpips`)."""
     weights_sha256: str
 
     def to(self, device: torch.device) -> Any:
@@ -75,8 +77,8 @@ class PathLength(GeneratorProbe):
     truncation applies to them; both have z1's label.
 
     Ours differs where no LPIPS network is given: d is then the squared distance of the extractor's features, and the
-    key has the extractor's name. Such values are a scale of their own. With efflite0, rounding in
-    float32 adds about 0.004 at the default epsilon, which counts for untrained generators alone.
+    key has the extractor's name instead of `lpips`. Such values are a scale of their own. With efflite0, rounding in
+    float32 adds about 0.004 at epsilon = 1e-4, which counts for untrained generators alone.
 
     Args:
         distance: d; `None` for that of the extractor's features.
@@ -91,8 +93,9 @@ class PathLength(GeneratorProbe):
     def __init__(
         self,
         distance: ImageDistance | None = None,
-        epsilon: float = 1e-4,
-        discard_percent: float = 1.0,
+        *,
+        epsilon: float,
+        discard_percent: float,
         seed: int = 0,
     ) -> None:
         if epsilon <= 0 or not 0 <= discard_percent < 50:
@@ -119,15 +122,14 @@ class PathLength(GeneratorProbe):
             "path_seed": self._seed,
         }
 
-    def scores(self, context: ProbeContext) -> dict[str, float]:
-        """Returns `ppl<num>` with LPIPS, else `ppl_<network>_<num>`."""
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
+        """Returns `ppl_<distance or extractor>_<num>`."""
         if self._distance is not None:
             self._distance.to(context.device)
         distance = self._distance or FeatureDistance(context.extractor)
         name = self._distance.name if self._distance else context.extractor.name
-        count = count_name(context.num_samples)
-        key = f"ppl{count}" if name == "lpips" else f"ppl_{name}_{count}"
-        return {key: path_length(self._lengths(context, distance), self._discard_percent)}
+        lengths = self._lengths(context, distance)
+        return {f"ppl_{name}_{count_name(context.num_samples)}": path_length(lengths, self._discard_percent)}
 
     def _lengths(self, context: ProbeContext, distance: "ImageDistance | FeatureDistance") -> Tensor:
         """Returns d / epsilon^2 along each path, float64 `(N,)`."""
@@ -165,15 +167,29 @@ def slerp(starts: Tensor, ends: Tensor, places: Tensor) -> Tensor:
     return (path / angle.sin()).float()
 
 
-def path_length(lengths: Tensor, discard_percent: float) -> float:
+def path_length(lengths: Tensor, discard_percent: float) -> Estimate:
     """Averages what is left once the smallest and largest `discard_percent` of the values are dropped.
 
     Bounds are values of the sample (the lower one rounded down, the upper one up) and are kept, as in StyleGAN's code.
+
+    The interval is that of a trimmed mean (Tukey and McLaughlin 1963: its influence is that of values clamped to the
+    bounds), with neighbours in the list, which share a latent, taken together.
+
+    Args:
+        lengths: of paths in a ring, in order, `(N,)`.
+        discard_percent: at each end.
     """
-    ordered = lengths.double().sort().values
+    lengths = lengths.double()
+    ordered = lengths.sort().values
     last = len(ordered) - 1
     low = int(last * discard_percent / 100)
-    return float(ordered[low : last - low + 1].mean())
+    kept = ordered[low : last - low + 1]
+    mean = float(kept.mean())
+    clamped = lengths.clamp(kept[0], kept[-1])
+    influences = (clamped - clamped.mean()) * (len(lengths) / len(kept))
+    own, shared = influences.square().sum(), 2 * (influences * influences.roll(-1)).sum()
+    variance = float(torch.maximum(own + shared, own)) / len(lengths) ** 2
+    return Estimate(mean, ci95=normal_interval(mean, variance))
 
 
 def _full_precision(distance: "ImageDistance | FeatureDistance", first: Tensor, second: Tensor) -> Tensor:

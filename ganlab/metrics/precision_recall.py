@@ -15,7 +15,7 @@ BLOCK_ELEMENTS = 2**24
 """Distances that are in memory at once: 134 MB in float64."""
 
 
-def precision_recall(fake: Tensor, real: Tensor, num_neighbours: int = 3) -> tuple[Tensor, Tensor]:
+def precision_recall(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[Tensor, Tensor]:
     """Says which fakes lie among the reals, and which reals among the fakes.
 
     A point lies among a set if some member's ball reaches it; a member's ball has its distance to its k-th nearest
@@ -40,7 +40,7 @@ def precision_recall(fake: Tensor, real: Tensor, num_neighbours: int = 3) -> tup
     return precise, recalled.double()
 
 
-def density_coverage(fake: Tensor, real: Tensor, num_neighbours: int = 5) -> tuple[Tensor, Tensor]:
+def density_coverage(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[Tensor, Tensor]:
     """Counts, per fake, the balls of reals around it, and says which reals have a fake in their ball.
 
     Density = (1 / k) mean over fakes of the number of balls, may exceed 1; coverage = share of reals. Unlike
@@ -69,7 +69,7 @@ def density_coverage(fake: Tensor, real: Tensor, num_neighbours: int = 5) -> tup
 def radii(points: Tensor, num_neighbours: int) -> Tensor:
     """Returns each point's distance to its k-th nearest other point, `(N,)` for points `(N, D)`."""
     nearest = [
-        distances.kthvalue(num_neighbours + 1).values  # the point itself is the first
+        distances.topk(num_neighbours + 1, largest=False).values[:, -1]  # the point itself is the first
         for _, _, distances in _blocks(points, points)
     ]
     return torch.cat(nearest)
@@ -142,15 +142,9 @@ class PrecisionRecall(NeighbourMetric):
     quantities = ("precision", "recall")
     measure = staticmethod(precision_recall)
 
-    def __init__(self, num_neighbours: int = 3, bootstrap: int = 200) -> None:
-        super().__init__(num_neighbours, bootstrap)
-
 
 class DensityCoverage(NeighbourMetric):
     """`density`, >= 0, and `coverage`, a share in [0, 1]; see `density_coverage`."""
 
     quantities = ("density", "coverage")
     measure = staticmethod(density_coverage)
-
-    def __init__(self, num_neighbours: int = 5, bootstrap: int = 200) -> None:
-        super().__init__(num_neighbours, bootstrap)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganlab.errors import DivergedError
 from ganlab.interfaces import FeatureExtractor, ImageData
+from ganlab.metrics.metric import Estimate
 
 
 class LatentSampler(Protocol):
@@ -78,8 +79,8 @@ class GeneratorProbe(ABC):
         return {}
 
     @abstractmethod
-    def scores(self, context: ProbeContext) -> dict[str, float]:
-        """Returns values by metric key (`ganlab.metrics.naming.metric_key`), e.g. `{"ppl_efflite0_2k": 0.4}`.
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
+        """Returns estimates by metric key, e.g. `{"ppl_efflite0_2k": Estimate(0.4, ci95=(0.3, 0.5))}`.
 
         Raises:
             ConfigurationError: the data or the generator lack what the probe needs (labels, pixels, classes).

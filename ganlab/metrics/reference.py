@@ -16,6 +16,7 @@ from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.cache import read_arrays, write_arrays
 from ganlab.metrics.extraction import extract, quantisation, spatial_of
 from ganlab.metrics.moments import Moments
+from ganlab.metrics.ranks import agree
 
 CACHE_VERSION = 1
 """Raise it whenever the same inputs would give other statistics or features."""
@@ -70,6 +71,14 @@ class Reference(ABC):
         return {"name": self.name, "split": self.split, "num": self.num, "sha256": self.sha256}
 
     @abstractmethod
+    def check(self, parts: Iterable[str]) -> None:
+        """Sees whether the parts can be had, at the cost of one image at most.
+
+        Raises:
+            ConfigurationError: a part that this reference does not have.
+        """
+
+    @abstractmethod
     def prepare(
         self, parts: Iterable[str], rank: int = 0, world_size: int = 1, progress: Progress | None = None
     ) -> None:
@@ -104,6 +113,10 @@ class StatisticsReference(Reference):
     def prepare(
         self, parts: Iterable[str], rank: int = 0, world_size: int = 1, progress: Progress | None = None
     ) -> None:
+        """Refuses whatever needs images."""
+        self.check(parts)
+
+    def check(self, parts: Iterable[str]) -> None:
         """Refuses whatever needs images."""
         if set(parts) - {"statistics"}:
             raise ConfigurationError(
@@ -155,6 +168,11 @@ class ImageReference(Reference):
         self._parts: dict[str, dict[str, Tensor]] = {}
         self.name, self.split, self.num = data.name, data.split, len(data.images)
         self.sha256 = reference_key(data, extractor)
+
+    def check(self, parts: Iterable[str]) -> None:
+        """Refuses spatial statistics with an extractor that has no spatial features."""
+        if "spatial_statistics" in parts and "spatial_statistics" not in self._parts:
+            spatial_of(extract(self._extractor, self._data.images[:1], self._device))
 
     def prepare(
         self, parts: Iterable[str], rank: int = 0, world_size: int = 1, progress: Progress | None = None
@@ -212,15 +230,9 @@ class ImageReference(Reference):
         fault: Exception | None = None
         try:
             self._accumulate(accumulators, rank, world_size, progress)
-        except (DataError, ConfigurationError) as error:  # raised below, once all ranks know
+        except Exception as error:  # raised below, once all ranks know
             fault = error
-        if world_size > 1:
-            healthy = torch.tensor(int(fault is None), device=self._device)
-            distributed.all_reduce(healthy, distributed.ReduceOp.MIN)
-            if not healthy and fault is None:
-                raise DataError("the features of real images failed on another rank: see its message")
-        if fault is not None:
-            raise fault
+        agree(fault, "the features of real images", world_size, self._device)
         return {part: accumulator.joined(world_size) for part, accumulator in accumulators.items()}
 
     def _accumulate(

@@ -30,5 +30,5 @@ def test_extremes_and_gradient() -> None:
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1])
 def test_refuses(probability: float) -> None:
-    with pytest.raises(ConfigurationError, match=r"augment\.probability"):
+    with pytest.raises(ConfigurationError, match=r"augment\.flip\.probability"):
         HorizontalFlip(probability)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ganlab.errors import ConfigurationError
 from ganlab.interfaces import AdversarialLoss
 from ganlab.losses.hinge import Hinge
 from ganlab.losses.least_squares import LeastSquares
@@ -14,7 +15,7 @@ from ganlab.losses.wasserstein import Wasserstein
 
 REAL = [0.3, -1.7, 2.5]
 FAKE = [-0.4, 1.1, 0.2]
-LOSSES = [Minimax(), NonSaturating(), Hinge(), LeastSquares(1.0, 0.0, 1.0), Wasserstein()]
+LOSSES = [Minimax(1.0), NonSaturating(0.9), Hinge(), LeastSquares(1.0, 0.0, 1.0), Wasserstein()]
 
 
 def sigmoid(logit: float) -> float:
@@ -26,13 +27,18 @@ def mean(values: list[float]) -> float:
 
 
 CROSS_ENTROPY = -mean([math.log(sigmoid(r)) for r in REAL]) - mean([math.log(1 - sigmoid(f)) for f in FAKE])
+SMOOTHED = -mean([0.9 * math.log(sigmoid(r)) + 0.1 * math.log(1 - sigmoid(r)) for r in REAL]) - mean(
+    [math.log(1 - sigmoid(f)) for f in FAKE]
+)
 
 
 @pytest.mark.parametrize(
     ("loss", "of_discriminator", "of_generator"),
     [
-        (Minimax(), CROSS_ENTROPY, mean([math.log(1 - sigmoid(f)) for f in FAKE])),
-        (NonSaturating(), CROSS_ENTROPY, -mean([math.log(sigmoid(f)) for f in FAKE])),
+        (Minimax(1.0), CROSS_ENTROPY, mean([math.log(1 - sigmoid(f)) for f in FAKE])),
+        (NonSaturating(1.0), CROSS_ENTROPY, -mean([math.log(sigmoid(f)) for f in FAKE])),
+        (Minimax(0.9), SMOOTHED, mean([math.log(1 - sigmoid(f)) for f in FAKE])),
+        (NonSaturating(0.9), SMOOTHED, -mean([math.log(sigmoid(f)) for f in FAKE])),
         (Hinge(), (0.7 + 2.7 + 0) / 3 + (0.6 + 2.1 + 1.2) / 3, -0.9 / 3),
         (
             LeastSquares(real_target=0.9, fake_target=-0.3, generator_target=0.5),
@@ -44,7 +50,7 @@ CROSS_ENTROPY = -mean([math.log(sigmoid(r)) for r in REAL]) - mean([math.log(1 -
     ids=lambda value: type(value).__name__ if isinstance(value, AdversarialLoss) else "",
 )
 def test_closed_forms(loss: AdversarialLoss, of_discriminator: float, of_generator: float) -> None:
-    """Catches a flipped sign, real and fake swapped, swapped targets, a missing 1/2, a sum for a mean."""
+    """Catches a flipped sign, real and fake swapped, swapped or two-sided targets, a missing 1/2, a sum for a mean."""
     real, fake = torch.tensor(REAL, dtype=torch.float64), torch.tensor(FAKE, dtype=torch.float64)
     assert loss.discriminator_loss(real, fake).item() == pytest.approx(of_discriminator, rel=1e-12)
     assert loss.generator_loss(fake).item() == pytest.approx(of_generator, rel=1e-12)
@@ -65,7 +71,7 @@ def test_gradients(loss: AdversarialLoss) -> None:
     assert fake.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("loss", [Minimax(), NonSaturating()], ids=["Minimax", "NonSaturating"])
+@pytest.mark.parametrize("loss", [Minimax(1.0), NonSaturating(1.0)], ids=["Minimax", "NonSaturating"])
 def test_sure_discriminator(loss: AdversarialLoss) -> None:
     """Catches log(sigmoid(logit)) for softplus, which is infinite here."""
     real, fake = torch.tensor([-200.0, 200.0]), torch.tensor([200.0, -200.0], requires_grad=True)
@@ -80,7 +86,14 @@ def test_sure_discriminator(loss: AdversarialLoss) -> None:
 def test_where_the_generator_learns() -> None:
     """Catches the two losses of Goodfellow et al. being taken for each other."""
     fake = torch.tensor([-8.0], requires_grad=True)
-    (saturated,) = torch.autograd.grad(Minimax().generator_loss(fake), fake)
-    (alive,) = torch.autograd.grad(NonSaturating().generator_loss(fake), fake)
+    (saturated,) = torch.autograd.grad(Minimax(1.0).generator_loss(fake), fake)
+    (alive,) = torch.autograd.grad(NonSaturating(1.0).generator_loss(fake), fake)
     assert -1e-3 < saturated.item() < 0
     assert alive.item() < -0.99
+
+
+@pytest.mark.parametrize("loss", [Minimax, NonSaturating])
+@pytest.mark.parametrize("real_target", [0.0, 1.1])
+def test_targets_that_are_no_probabilities(loss: type[Minimax | NonSaturating], real_target: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"loss\.real_target"):
+        loss(real_target)

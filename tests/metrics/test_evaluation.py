@@ -21,7 +21,7 @@ from ganlab.metrics.evaluation import Evaluation, Score
 from ganlab.metrics.frechet import FrechetDistance, FrechetInfinity
 from ganlab.metrics.intra_class import IntraClassFrechet
 from ganlab.metrics.kernel_distance import KernelDistance
-from ganlab.metrics.metric import GeneratorMetric
+from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.precision_recall import DensityCoverage, PrecisionRecall
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 
@@ -64,7 +64,7 @@ def _reference(images: Tensor, labels: Tensor | None = None) -> ImageData:
 
 def _evaluation(folder: Path, num_samples: int, batch_size: int = 100, **changes: Any) -> Evaluation:
     arguments: dict[str, Any] = {
-        "metrics": {"frechet": FrechetDistance(), "classifier_score": ClassifierScore()},
+        "metrics": {"frechet": FrechetDistance(), "classifier_score": ClassifierScore(10, 50)},
         "extractor": _Pixels(),
         **changes,
     }
@@ -171,9 +171,9 @@ class _Probe(GeneratorProbe):
     def details(self) -> dict[str, Any]:
         return {"seed": 3}
 
-    def scores(self, context: ProbeContext) -> dict[str, float]:
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
         assert context.reference is not None
-        return {"probe": float(context.num_samples * 1000 + len(context.reference.images))}
+        return {"probe": Estimate(context.num_samples * 1000.0 + len(context.reference.images))}
 
 
 class _Sampler:
@@ -246,17 +246,39 @@ def test_nan_features_are_named(tmp_path: Path) -> None:
 
 def _all_metrics() -> dict[str, GeneratorMetric]:
     return {
-        "frechet": FrechetDistance(bootstrap=5),
-        "classifier_score": ClassifierScore(),
+        "frechet": FrechetDistance(),
+        "classifier_score": ClassifierScore(10, 50),
         "frechet_infinity": FrechetInfinity(num_points=3),
-        "kid": KernelDistance(num_subsets=3, subset_size=50, bootstrap=5),
-        "precision_recall": PrecisionRecall(),
-        "density_coverage": DensityCoverage(),
+        "kid": KernelDistance(num_subsets=3, subset_size=50),
+        "precision_recall": PrecisionRecall(3, 50),
+        "density_coverage": DensityCoverage(5, 50),
         "intra_class": IntraClassFrechet(),
     }
 
 
 LABELS = torch.arange(203) % 3
+
+
+class _Unsound(_Sampler):
+    """Fails on rank 1, as a generator that ran out of memory."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+
+    def __call__(self, first: int, last: int) -> Tensor:
+        if self._rank == 1:
+            raise RuntimeError("out of memory")
+        return _noise_images(1)[first:last]
+
+
+class _FailsOn(_Probe):
+    def __init__(self, culprit: int, rank: int) -> None:
+        self._fails = culprit == rank
+
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
+        if self._fails:
+            raise RuntimeError("out of memory")
+        return super().scores(context)
 
 
 def _run_rank(rank: int, world_size: int, folder: Path) -> None:
@@ -292,6 +314,14 @@ def _run_rank(rank: int, world_size: int, folder: Path) -> None:
         _evaluation(folder / "none", 203, 32, extractor=broken)(sample, {}, rank, world_size)
     except DataError as error:
         result["fault"] = str(error)
+    for name, metrics in (("sampling", _all_metrics()), ("probing", {"probe": _FailsOn(1, rank)})):
+        try:
+            faulty = _Unsound(rank if name == "sampling" else 0)
+            _evaluation(cache, 203, 32, metrics=metrics, reference=_reference(real, LABELS))(
+                faulty, {}, rank, world_size, labels=LABELS
+            )
+        except RuntimeError as error:
+            result[name] = str(error)
     (folder / f"{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()
 
@@ -312,6 +342,9 @@ def test_two_ranks_score_as_one(tmp_path: Path) -> None:
     assert second["failed"]
     assert "another rank" in first["fault"]
     assert "extractor pixels returned NaN" in second["fault"]
+    for stage, what in (("sampling", "features of generated images"), ("probing", "draws images of its own")):
+        assert second[stage] == "out of memory"
+        assert f"{what} failed on another rank" in first[stage]
     assert not (tmp_path / "rank1").exists()
 
     fakes = _noise_images(1)

@@ -17,7 +17,7 @@ from ganlab.metrics.frechet import (
     FrechetInfinity,
     frechet_distance,
     frechet_distance_of_samples,
-    intercept,
+    intercept_weights,
 )
 from ganlab.metrics.moments import Moments
 from ganlab.metrics.reference import ImageReference, ReferenceStatistics, StatisticsReference
@@ -133,12 +133,12 @@ def test_nuclear_norm_does_not_round_null_eigenvalues() -> None:
     assert abs(frechet_distance_of_samples(features, features + 0.0)) < 1e-12
 
 
-def test_bootstrap_width_is_the_spread_over_samples() -> None:
-    """Catches: groups of unequal weight, a shift forgotten, an interval that does not hold the value."""
+def test_interval_is_the_spread_over_samples() -> None:
+    """Catches: the variance of one image for that of the score, a reference's trace that moves, rows out of place."""
     real = _random(2000, 4, seed=50)
     values, widths = [], []
     for seed in range(60, 85):
-        metric = FrechetDistance(bootstrap=60)
+        metric = FrechetDistance()
         metric.set_reference(_reference(real))
         fake = (_random(200, 4, seed=seed) + 0.7).float()
         for batch in fake.split(33):
@@ -155,7 +155,7 @@ def test_bootstrap_width_is_the_spread_over_samples() -> None:
 def test_infinity_removes_the_bias_of_few_samples() -> None:
     """True distance 0. Catches: slope for intercept, a fit over N, the first rows for random ones."""
     real = _random(20_000, 40, seed=70)
-    metric = FrechetInfinity()
+    metric = FrechetInfinity(num_points=15)
     metric.set_reference(_reference(real))
     fake = _random(1500, 40, seed=71).float()
     fake = fake[fake[:, 0].argsort()]  # ordered, as by class: the first rows are not like all
@@ -166,9 +166,29 @@ def test_infinity_removes_the_bias_of_few_samples() -> None:
     assert abs(infinite) < 0.2 * plain
 
 
+def test_interval_of_the_infinite_is_the_spread_over_samples() -> None:
+    """More images than are left out, and fewer than features in the smaller subsets.
+
+    Catches: subsets taken for independent ones, weights without their sign, other places.
+    """
+    reference = _reference(_random(3000, 24, seed=75))
+    estimates = []
+    for seed in range(30):
+        metric = FrechetInfinity(num_points=5)
+        metric.set_reference(reference)
+        fake = _random(160, 24, seed=200 + seed).float() * 1.3 + 0.3
+        metric.update(Features(fake, fake[:, :0]))
+        estimates.append(metric.compute()["fd_inf"])
+    widths = [high - low for _, _, interval in estimates if interval for low, high in [interval]]
+    spread = np.std([estimate.value for estimate in estimates])
+    assert len(widths) == 30
+    assert 0.75 < np.mean(widths) / (2 * 1.96 * spread) < 1.6
+
+
 def test_intercept() -> None:
     """Catches: slope for intercept, N for 1 / N."""
-    assert intercept([10, 20, 50, 100], [3 + 7 / n for n in (10, 20, 50, 100)]) == pytest.approx(3.0)
+    distances = torch.tensor([3 + 7 / n for n in (10, 20, 50, 100)], dtype=torch.float64)
+    assert float(intercept_weights([10, 20, 50, 100]) @ distances) == pytest.approx(3.0)
 
 
 def test_spatial_features_are_compared(tmp_path: Path) -> None:
@@ -193,8 +213,7 @@ def test_spatial_features_are_compared(tmp_path: Path) -> None:
     assert scores["fid_spatial50_train"].value == pytest.approx(expected, rel=1e-6)
     with pytest.raises(ConfigurationError, match="spatial features, which this extractor lacks"):
         metric.update(Features(fake, fake[:, :0]))
-    with pytest.raises(ConfigurationError, match="no bootstrap"):
-        FrechetDistance(bootstrap=3, spatial=True)
+    assert scores["fid_spatial50_train"].ci95 is not None
 
 
 def test_statistics_alone_serve_distances_only() -> None:

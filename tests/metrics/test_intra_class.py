@@ -43,23 +43,47 @@ def test_is_the_mean_over_classes(tmp_path: object) -> None:
     assert score[1].std == pytest.approx(np.std(expected), rel=1e-9)
 
 
+def test_interval_is_the_spread_over_samples() -> None:
+    """Catches: the sum of the classes' variances for that of their mean, variances of one image, classes mixed."""
+    real = _points(60, 0) + SHIFT
+    values, deviations = [], []
+    for seed in range(40):
+        found = intra_class_distances(1.5 * _points(60, 10 + seed) + SHIFT, LABELS, real, LABELS)
+        means, variances = torch.tensor(list(found.values()), dtype=torch.float64).T
+        values.append(float(means.mean()))
+        deviations.append(float(variances.sum()) ** 0.5 / 3)
+    assert np.mean(deviations) == pytest.approx(np.std(values), rel=0.3)
+
+
+def test_metric_has_the_interval_of_the_mean(tmp_path: object) -> None:
+    """Catches: the interval of another number than the mean over classes."""
+    metric, fake = _metric(tmp_path), 1.5 * _points(60, 1) + SHIFT
+    metric.update(Features(fake, fake[:, :0]), LABELS)
+    (estimate,) = metric.compute().values()
+    found = intra_class_distances(fake, LABELS, _points(60, 0) + SHIFT, LABELS)
+    assert estimate.ci95 is not None
+    deviation = sum(variance for _, variance in found.values()) ** 0.5 / 3
+    assert estimate.ci95[0] == pytest.approx(estimate.value - 1.96 * deviation, rel=1e-4)
+    assert estimate.ci95[1] == pytest.approx(estimate.value + 1.96 * deviation, rel=1e-4)
+
+
 def test_sees_swapped_classes_that_the_plain_distance_does_not() -> None:
     """Catches: labels ignored."""
     real = _points(60, 0) + SHIFT
     right = intra_class_distances(real, LABELS, real, LABELS)
     wrong = intra_class_distances(real, (LABELS + 1) % 3, real, LABELS)
-    assert max(right.values()) < 1e-6
-    assert min(wrong.values()) > 5
+    assert max(value for value, _ in right.values()) < 1e-6
+    assert min(value for value, _ in wrong.values()) > 5
     assert abs(frechet_distance_of_samples(real, real)) < 1e-6
 
 
 def test_faults_name_the_mend(tmp_path: object) -> None:
-    batch = Features(_points(4, 1), torch.zeros(4, 0))
+    batch = Features(_points(5, 1), torch.zeros(5, 0))
     with pytest.raises(ConfigurationError, match="this generator is unconditional"):
         _metric(tmp_path).update(batch, None)
     with pytest.raises(ConfigurationError, match="these data have no labels"):
-        _metric(tmp_path, None).update(batch, LABELS[:4])
+        _metric(tmp_path, None).update(batch, torch.tensor([0, 0, 0, 1, 1]))
     metric = _metric(tmp_path)
-    metric.update(batch, LABELS[:4])
-    with pytest.raises(ConfigurationError, match="class 1 has 1 generated and 20 real images"):
+    metric.update(batch, torch.tensor([0, 0, 0, 1, 1]))
+    with pytest.raises(ConfigurationError, match="class 1 has 2 generated and 20 real images"):
         metric.compute()

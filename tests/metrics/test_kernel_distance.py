@@ -21,6 +21,8 @@ class FixedReference(Reference):
     def __init__(self, features: Tensor) -> None:
         self._features = features
 
+    def check(self, parts: object) -> None: ...
+
     def prepare(self, *_: object) -> None: ...
 
     def statistics(self, part: str = "statistics") -> None:  # type: ignore[override]
@@ -71,9 +73,9 @@ def test_unbiased_and_rising_with_the_shift() -> None:
 
 
 def test_interval_covers_the_spread_over_generators() -> None:
-    """The width against the spread over fresh fakes. Catches: weights not normalised, subsets as replicates."""
+    """The width against the spread over fresh fakes. Catches: subsets taken for independent ones, a factor 2 lost."""
     real = normal(300, 6, seed=30) + 3
-    estimates = [kernel_distance(normal(300, 6, seed=40 + i) + 3.5, real, 8, 150, 100) for i in range(30)]
+    estimates = [kernel_distance(normal(300, 6, seed=40 + i) + 3.5, real, 8, 150) for i in range(30)]
     spread = np.std([estimate.value for estimate in estimates])
     widths = [high - low for estimate in estimates if estimate.ci95 for low, high in [estimate.ci95]]
     assert np.mean(widths) == pytest.approx(2 * 1.96 * spread, rel=0.35)
@@ -83,7 +85,7 @@ def test_interval_covers_the_spread_over_generators() -> None:
 def test_metric() -> None:
     """Catches: a subset larger than the images, a protocol that does not say so, global random numbers."""
     fake, real = normal(50, 4, seed=5).float(), normal(40, 4, seed=6).float()
-    metric = KernelDistance(num_subsets=3)
+    metric = KernelDistance(num_subsets=3, subset_size=1000)
     metric.set_reference(FixedReference(real))
     np.random.seed(7)
     before = np.random.get_state()
@@ -94,5 +96,5 @@ def test_metric() -> None:
     assert isinstance(scores["kid50_train"], Estimate)
     assert metric.details == {"num_subsets": 3, "subset_size": 40}
     assert str(before) == str(np.random.get_state())
-    with pytest.raises(ConfigurationError, match="subset_size >= 2"):
-        KernelDistance(subset_size=1)
+    with pytest.raises(ConfigurationError, match="subset_size >= 3"):
+        KernelDistance(num_subsets=3, subset_size=2)

@@ -29,7 +29,7 @@ def test_counts_by_hand() -> None:
 def test_metric_over_batches() -> None:
     """Catches: share over modes instead of points, coverage counted per batch."""
     points = torch.tensor([[0.0, 0.01], [0.01, 0.0], [0.5, 0.5], [0.0, 1.02], [9.0, 9.0]])
-    metric = ModesCovered(_Mixture(CENTERS, 0.05))
+    metric = ModesCovered(_Mixture(CENTERS, 0.05), 0)
     for batch in points.split(2):
         metric.update(Features(batch, batch[:, :0]))
     scores = {key: estimate.value for key, estimate in metric.scores("points", 5, "train").items()}
@@ -39,4 +39,16 @@ def test_metric_over_batches() -> None:
 
 def test_other_data_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="data=ring2d"):
-        ModesCovered(object())  # type: ignore[arg-type]
+        ModesCovered(object(), 0).update(Features(CENTERS, CENTERS))
+
+
+def test_intervals() -> None:
+    """A mode with two points may be missed, and is not counted twice. Catches: shares that are not redrawn together."""
+    points = torch.cat([torch.zeros(90, 2), CENTERS[1:2].repeat(2, 1), torch.full((8, 2), 9.0)])
+    metric = ModesCovered(_Mixture(CENTERS, 0.05), 400)
+    metric.update(Features(points, points[:, :0]))
+    modes, quality = (estimate.ci95 for estimate in metric.compute().values())
+    assert modes is not None
+    assert quality is not None
+    assert 1.0 < modes[0] < 2.0 < modes[1] <= 3.0
+    assert quality[1] - quality[0] == pytest.approx(2 * 1.96 * (0.92 * 0.08 / 100) ** 0.5, rel=0.25)

@@ -5,7 +5,7 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
 from ganlab.errors import ConfigurationError
-from ganlab.metrics.ms_ssim import MSSSIM, WEIGHTS, ms_ssim, num_scales, random_pairs
+from ganlab.metrics.ms_ssim import MSSSIM, WEIGHTS, ms_ssim, num_scales, random_pairs, variance_over_pairs
 from tests.metrics.test_probe import Listed, context
 
 
@@ -67,9 +67,9 @@ def test_collapse_raises_the_score() -> None:
     images = pictures(12, 32, 1).float() / 127.5 - 1
     before = torch.random.get_rng_state()
     probe = MSSSIM(num_pairs=40)
-    diverse = probe.scores(context(Listed(images), 5))["ms_ssim_12"]
-    assert diverse == pytest.approx(probe.scores(context(Listed(images), 12))["ms_ssim_12"], rel=1e-12)
-    collapsed = probe.scores(context(Listed(images[:1].expand(12, -1, -1, -1))))["ms_ssim_12"]
+    diverse = probe.scores(context(Listed(images), 5))["ms_ssim_12"].value
+    assert diverse == pytest.approx(probe.scores(context(Listed(images), 12))["ms_ssim_12"].value, rel=1e-12)
+    collapsed = probe.scores(context(Listed(images[:1].expand(12, -1, -1, -1))))["ms_ssim_12"].value
     assert collapsed == pytest.approx(1.0)
     assert diverse < 0.7
     assert (probe.details["scales"], probe.details["num_pairs"]) == (2, 40)
@@ -79,5 +79,18 @@ def test_collapse_raises_the_score() -> None:
 def test_small_images_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="needs images of 11 px or more and got 8x8"):
         num_scales(8, 8)
-    with pytest.raises(ConfigurationError, match="num_pairs=0"):
-        MSSSIM(num_pairs=0)
+    with pytest.raises(ConfigurationError, match="num_pairs=1"):
+        MSSSIM(num_pairs=1)
+
+
+def test_interval_heeds_shared_images() -> None:
+    """A number per image, averaged over pairs. Catches: pairs taken for independent ones, pairs counted twice."""
+    values, variances = [], []
+    for seed in range(300):
+        numbers = torch.randn(150, generator=torch.Generator().manual_seed(seed)).double()
+        first, second = random_pairs(None, 150, 300, seed)
+        of_pairs = numbers[first] + numbers[second]
+        values.append(float(of_pairs.mean()))
+        variances.append(variance_over_pairs(of_pairs, first, second))
+    spread = float(torch.tensor(values).var())
+    assert float(torch.tensor(variances).mean()) == pytest.approx(spread, rel=0.2)

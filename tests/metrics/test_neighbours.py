@@ -100,7 +100,9 @@ def test_command_draws_the_training_image_that_was_copied(
 
 def test_command_refuses_another_mode(tmp_path: Path) -> None:
     options = sample.SampleOptions(run=str(tmp_path), out=str(tmp_path), mode="scatter")
-    with pytest.raises(ConfigurationError, match="mode=scatter: choose grid or neighbours"):
+    with pytest.raises(
+        ConfigurationError, match="mode=scatter: choose grid, interpolate, classes or neighbours"
+    ):
         sample.sample(options)
 
 

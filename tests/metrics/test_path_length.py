@@ -14,6 +14,7 @@ from ganlab.metrics.path_length import FeatureDistance, PathLength, path_length,
 from ganlab.sampling import Sampler
 from tests.metrics.test_probe import Identity, context
 
+CHOICES = {"epsilon": 1e-4, "discard_percent": 1.0}
 ANGLES = torch.tensor([0.0, 0.5, 1.7, 4.0, 4.9])
 
 
@@ -34,7 +35,8 @@ def test_closed_form_on_the_circle(epsilon: float) -> None:
     between = torch.minimum(turns, 2 * math.pi - turns)
     expected = (2 * (between * epsilon / 2).sin() / epsilon).square().mean()
     scores = PathLength(epsilon=epsilon, discard_percent=0.0).scores(context(circle()))
-    assert scores == {"ppl_points_5": pytest.approx(float(expected), rel=2e-3)}
+    assert list(scores) == ["ppl_points_5"]
+    assert scores["ppl_points_5"].value == pytest.approx(float(expected), rel=2e-3)
 
 
 def test_batches_do_not_matter_and_the_seed_does() -> None:
@@ -42,9 +44,14 @@ def test_batches_do_not_matter_and_the_seed_does() -> None:
     sampler = Sampler(Identity(), "evaluation", 0, 9)  # not on the circle: the speed depends on the place
     before = torch.random.get_rng_state()
     values = [
-        PathLength(epsilon=0.1, seed=0).scores(context(sampler, size))["ppl_points_9"] for size in (2, 9)
+        PathLength(epsilon=0.1, discard_percent=1.0, seed=0)
+        .scores(context(sampler, size))["ppl_points_9"]
+        .value
+        for size in (2, 9)
     ]
-    other = PathLength(epsilon=0.1, seed=1).scores(context(sampler))["ppl_points_9"]
+    other = (
+        PathLength(epsilon=0.1, discard_percent=1.0, seed=1).scores(context(sampler))["ppl_points_9"].value
+    )
     assert values[0] == pytest.approx(values[1], rel=1e-9)
     assert other != pytest.approx(values[0], rel=1e-3)
     assert torch.equal(before, torch.random.get_rng_state())
@@ -61,8 +68,8 @@ def test_slerp_meets_its_ends_and_stays_on_the_sphere() -> None:
 def test_extremes_are_left_out() -> None:
     """Catches a mean over all, and a cut at one end only."""
     lengths = torch.cat([torch.full((99,), 2.0), torch.tensor([1e6, -1e6])])
-    assert path_length(lengths, 1.0) == 2.0
-    assert path_length(lengths[:100], 0.0) > 1e3
+    assert path_length(lengths, 1.0).value == 2.0
+    assert path_length(lengths[:100], 0.0).value > 1e3
 
 
 @dataclass
@@ -79,14 +86,18 @@ class Doubling:
         return torch.full((len(first),), 4e-8)
 
 
-def test_only_lpips_has_the_plain_name() -> None:
+def test_keys_name_the_distance() -> None:
     """Catches a key that hides the network, and epsilon left out."""
-    assert PathLength(Doubling()).scores(context(circle())) == {"ppl5": pytest.approx(4.0)}
-    assert PathLength(Doubling("lpips_abc")).scores(context(circle())).keys() == {"ppl_lpips_abc_5"}
-    details = PathLength(Doubling()).details
+    scores = PathLength(Doubling(), **CHOICES).scores(context(circle()))
+    assert list(scores) == ["ppl_lpips_5"]
+    assert scores["ppl_lpips_5"].value == pytest.approx(4.0)
+    assert PathLength(Doubling("lpips_abc"), **CHOICES).scores(context(circle())).keys() == {
+        "ppl_lpips_abc_5"
+    }
+    details = PathLength(Doubling(), **CHOICES).details
     assert (details["distance_weights_sha256"], details["quantisation"]) == ("abc", "none")
     inception = replace(context(circle()), extractor=Renamed())
-    assert PathLength(epsilon=1e-2).scores(inception).keys() == {"ppl_inception_5"}
+    assert PathLength(epsilon=1e-2, discard_percent=1.0).scores(inception).keys() == {"ppl_inception_5"}
 
 
 class Renamed(Points):
@@ -115,8 +126,22 @@ def test_pixels_are_not_rounded() -> None:
 
 def test_faults_are_named() -> None:
     with pytest.raises(ConfigurationError, match="epsilon must be above 0"):
-        PathLength(epsilon=0.0)
+        PathLength(epsilon=0.0, discard_percent=1.0)
     diverged = Identity()
     diverged.scale.data.fill_(float("nan"))
     with pytest.raises(DivergedError):
-        PathLength().scores(context(Sampler(diverged, "evaluation", 0, 4)))
+        PathLength(**CHOICES).scores(context(Sampler(diverged, "evaluation", 0, 4)))
+
+
+def test_interval_of_a_trimmed_mean_of_neighbours() -> None:
+    """The width against the spread. Catches: neighbours taken for independent, extremes that are not clamped."""
+    values, widths = [], []
+    for seed in range(300):
+        noise = torch.randn(100, generator=torch.Generator().manual_seed(seed)).double()
+        lengths = (noise + noise.roll(1)) ** 3  # neighbours share a part, and the tails are long
+        estimate = path_length(lengths, 5.0)
+        assert estimate.ci95 is not None
+        values.append(estimate.value)
+        widths.append(estimate.ci95[1] - estimate.ci95[0])
+    spread = torch.tensor(values).std()
+    assert float(torch.tensor(widths).mean()) == pytest.approx(float(2 * 1.96 * spread), rel=0.15)

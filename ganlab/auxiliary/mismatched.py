@@ -1,0 +1,42 @@
+"""The mismatched pairs of matching-aware discriminators."""
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ganlab.errors import ConfigurationError
+from ganlab.interfaces import AuxiliaryObjective, Update
+
+
+class Mismatched(AuxiliaryObjective):
+    """D shall take a real image under another image's label for fake, and so must look at the label.
+
+    D's term is weight * sum over mismatched pairs of softplus(logit(real, other label)) / N. The other label is that of
+    the next image of the batch; pairs where it is the same count nothing. G has no term.
+
+    Source: Reed et al., 2016, algorithm 1, arXiv 1605.05396; used by Zhang et al., 2017, section 3.4 (implementation
+    details), arXiv 1612.03242. Ours is written for losses of logits as cross-entropy (nonsaturating, minimax); pairs of
+    the same class, which those codes let pass as mismatched, are left out.
+
+    Args:
+        weight: factor of the term, >= 0; 1/2 in the papers, which weigh the fake images by 1/2, too.
+
+    Raises:
+        ConfigurationError: `weight` is negative; or, in training, the data have no labels.
+    """
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        if weight < 0:
+            raise ConfigurationError(
+                f"the mismatched pairs need a weight >= 0, got {weight}: set auxiliary.mismatched.weight"
+            )
+        self.weight = weight
+
+    def discriminator_term(self, update: Update) -> Tensor:
+        if update.labels is None:
+            raise ConfigurationError(
+                "auxiliary=mismatched needs labels: set data.labels=true and take data with classes"
+            )
+        other_labels = update.labels.roll(1)
+        logits = update.discriminator(update.real, other_labels).float()
+        return self.weight * (softplus(logits) * (other_labels != update.labels)).mean()

@@ -1,0 +1,222 @@
+"""SAGAN: projection GAN with self-attention and spectral normalisation in both networks (Zhang et al., 2019)."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, relu
+
+from ganlab.errors import ConfigurationError
+from ganlab.interfaces import Discriminator, Generator, Judgement
+from ganlab.models.attention import SelfAttention
+from ganlab.models.blocks import apply_spectral_norm, as_float, as_height_width, check_positive, xavier_
+from ganlab.models.conditioning import (
+    ConditionalBatchNorm2d,
+    ConditionalUpBlock,
+    ProjectionHead,
+    UnconditionalBatchNorm2d,
+    check_num_classes,
+    normalize_embeddings,
+    required,
+)
+
+
+class _Plan(NamedTuple):
+    """Widths at one image size, as shares of `channels`: at 256 (G) and 128 (D) they are the authors'."""
+
+    generator_quarters: tuple[int, ...]
+    """Width of the start map and of each block, in quarters of G's `channels`."""
+    discriminator_halves: tuple[int, ...]
+    """Width of each block, in halves of D's `channels`."""
+    num_halvings: int
+    """How many blocks of D, from the first on, halve height and width."""
+    attention_side: int
+    """Height and width of the map that attention follows, in G and in D."""
+
+
+_PLANS = {
+    32: _Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
+    64: _Plan(
+        (16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32
+    ),  # PyTorch-StudioGAN, Tiny ImageNet; not in the paper
+    128: _Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 32),  # ImageNet
+}
+
+
+class SAGANGenerator(Generator):
+    """Residual blocks under spectral normalisation, with self-attention after one of them.
+
+    Widths from the start map on, at `channels=256`: 256 throughout at 32 px; 1024, 512, 256, 128, 64 at 64 px;
+    1024, 1024, 512, 256, 128, 64 at 128 px. They scale with `channels`. Attention follows the 16x16 map at 32 px
+    and the 32x32 map else. Gains and biases of batch norm are the label's, or common to all without classes.
+
+    Source: Zhang et al., 2019, sections 3 to 5, arXiv 1805.08318; widths at 128 px as the authors' code, at 32 and
+    64 px, which the paper has not, as PyTorch-StudioGAN. The tables of batch norm are not normalised, as in the
+    authors' code and in mimicry, where PyTorch-StudioGAN normalises them.
+
+    Args:
+        latent_dim: number of latent coordinates, >= 1; the paper's is 128.
+        channels: base width, >= 1; the paper's widths are at 256. A multiple of 4 at all sizes but 32 px.
+        image_size: 32, 64 or 128 pixels, square.
+        image_channels: channels of an image, >= 1.
+        num_classes: number of labels; 0 makes the network unconditional.
+
+    Raises:
+        ConfigurationError: there is no network for `image_size`, or `channels` does not divide.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_dim: int,
+        channels: int,
+        image_size: int | Sequence[int],
+        image_channels: int,
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        check_positive(latent_dim=latent_dim, image_channels=image_channels)
+        check_num_classes("sagan", num_classes, minimum=0)
+        plan = _plan(image_size)
+        widths = _widths(channels, plan.generator_quarters, 4, "generator")
+        side = as_height_width(image_size)[0] >> (len(widths) - 1)
+        norm: Callable[[int], nn.Module] = UnconditionalBatchNorm2d
+        if num_classes:
+            norm = partial(ConditionalBatchNorm2d, num_classes=num_classes)
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.start_shape = (widths[0], side, side)
+        self.num_before_attention = (plan.attention_side // side).bit_length() - 1
+        self.project = xavier_(nn.Linear(latent_dim, widths[0] * side * side))
+        self.blocks = nn.ModuleList(ConditionalUpBlock(*pair, norm) for pair in pairwise(widths))
+        self.attention = SelfAttention(widths[self.num_before_attention])
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.to_image = xavier_(nn.Conv2d(widths[-1], image_channels, 3, padding=1))
+        apply_spectral_norm(self)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        labels = required(labels) if self.num_classes else None
+        maps = self.project(latents).unflatten(1, self.start_shape)
+        for i, block in enumerate(self.blocks, 1):
+            maps = block(maps, labels)
+            if i == self.num_before_attention:
+                maps = self.attention(maps)
+        return as_float(self.to_image(relu(self.norm(maps))).tanh())
+
+
+class SAGANDiscriminator(Discriminator):
+    """Wide residual blocks with self-attention after one of them, all normalised, and projection of the label.
+
+    Widths of the blocks at `channels=128`: 128 throughout at 32 px; 64, 128, 256, 512, 1024 at 64 px; 64, 128,
+    256, 512, 1024, 1024 at 128 px. They scale with `channels`. Attention follows the 16x16 map at 32 px and the
+    32x32 map else.
+
+    Source: Zhang et al., 2019, sections 3 to 5, arXiv 1805.08318; blocks as the authors' code, which has the
+    output's width between the convolutions where mimicry has the input's.
+
+    Args:
+        channels: base width, >= 1; the paper's widths are at 128. A multiple of 2 at all sizes but 32 px.
+        image_size: 32, 64 or 128 pixels, square.
+        image_channels: channels of an image, >= 1.
+        num_classes: number of labels; 0 makes the network unconditional.
+
+    Raises:
+        ConfigurationError: there is no network for `image_size`, or `channels` does not divide.
+    """
+
+    def __init__(
+        self, *, channels: int, image_size: int | Sequence[int], image_channels: int, num_classes: int
+    ) -> None:
+        super().__init__()
+        check_positive(image_channels=image_channels)
+        check_num_classes("sagan", num_classes, minimum=0)
+        plan = _plan(image_size)
+        widths = _widths(channels, plan.discriminator_halves, 2, "discriminator")
+        self.num_classes = num_classes
+        self.blocks = wide_trunk(
+            image_channels, widths, as_height_width(image_size)[0], plan.num_halvings, plan.attention_side
+        )
+        self.head = ProjectionHead(widths[-1], num_classes)
+        apply_spectral_norm(self)
+        normalize_embeddings(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.judge(images, labels).logits
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+        features = relu(self.blocks(images)).sum((2, 3))
+        return Judgement(self.head(features, labels), features)
+
+
+class WideDownBlock(nn.Module):
+    """Residual block of D with the output's width between the convolutions; halves height and width if asked.
+
+    Source: the code of Zhang et al., 2019, arXiv 1805.08318; Brock et al., 2019, figure 15, arXiv 1809.11096.
+    Initial weights as Xavier's.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output and between the convolutions.
+        downsample: whether height and width are halved, by averaging.
+        first: whether the input is images: then no ReLU comes first.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, downsample: bool, first: bool = False) -> None:
+        super().__init__()
+        self.activation = nn.Identity() if first else nn.ReLU()
+        self.downsample = downsample
+        self.conv1 = xavier_(nn.Conv2d(in_channels, out_channels, 3, padding=1))
+        self.conv2 = xavier_(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.shortcut: nn.Module = nn.Identity()
+        if downsample or in_channels != out_channels:
+            self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        residual = self.conv2(relu(self.conv1(self.activation(maps))))
+        if self.downsample:
+            # A 1x1 convolution commutes with averaging; after it, it costs a quarter.
+            residual, maps = avg_pool2d(residual, 2), avg_pool2d(maps, 2)
+        halved: Tensor = residual + self.shortcut(maps)
+        return halved
+
+
+def wide_trunk(
+    image_channels: int, widths: Sequence[int], side: int, num_halvings: int, attention_side: int
+) -> nn.Sequential:
+    """Returns D's wide blocks in order, self-attention among them.
+
+    Args:
+        image_channels: channels of an image, >= 1.
+        widths: of the blocks' outputs.
+        side: height and width of an image, pixels.
+        num_halvings: how many blocks, from the first on, halve height and width.
+        attention_side: height and width of the map that attention follows; one block makes it.
+    """
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(pairwise([image_channels, *widths])):
+        downsample = i < num_halvings
+        layers.append(WideDownBlock(before, after, downsample, first=i == 0))
+        if downsample and side >> (i + 1) == attention_side:
+            layers.append(SelfAttention(after))
+    return nn.Sequential(*layers)
+
+
+def _plan(image_size: int | Sequence[int]) -> _Plan:
+    height, width = as_height_width(image_size)
+    if height != width or height not in _PLANS:
+        raise ConfigurationError(
+            f"sagan makes square images of {', '.join(map(str, _PLANS))} pixels, got {height}x{width}: set "
+            "data.image_size"
+        )
+    return _PLANS[height]
+
+
+def _widths(channels: int, shares: tuple[int, ...], denominator: int, network: str) -> list[int]:
+    if channels < 1 or any(channels * share % denominator for share in shares):
+        raise ConfigurationError(
+            f"sagan at this image size needs model.{network}.channels to be a positive multiple of "
+            f"{denominator}, got {channels}"
+        )
+    return [channels * share // denominator for share in shares]

@@ -1,0 +1,124 @@
+"""What `ganlab sample` can be told."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import MISSING
+
+from ganlab.errors import ConfigurationError
+
+USAGE = """usage: python -m ganlab.sample run=RUN_DIR out=OUT [option=value ...]
+
+  run=DIR            run folder that training printed
+  out=OUT            folder for pictures; or FILE.npz (images uint8 N H W C, latents, labels); or, with
+                     mode=interpolate, FILE.gif or FILE.mp4 for an endless movie and FILE.png for all its steps
+  mode=grid          grid: 00000.png, ..., grid.png, interpolation.png
+                     interpolate: interpolation.png, a row for each of num= paths
+                     classes: classes.png, a row for each class, the same num= latents in each
+                     neighbours: neighbours.png, each sample beside its nearest training images
+  num=N              default: 64 images; 8 paths; 8 latents for mode=classes
+  seed=0             of the latents
+  truncation=1.0     moves latents towards the middle of the prior; plain GANs: factor of the latents
+  label=N            class to draw, for conditional generators; default: all in turn
+  checkpoint=last    last, best, or a file name in checkpoints/
+  generator=ema      ema (raw where the run has no average) or raw
+  batch_size=64      images generated at once
+  device=cpu         cpu or cuda
+  plugins=[NAME]     packages of your own that the run's configuration may name
+
+mode=interpolate:
+  path=slerp         slerp (great circles), linear, or classes (from each class to the next, latents held)
+  steps=N            images on a path, ends included; default: 8, in a movie 30
+  fps=15             images of a movie in a second
+
+mode=neighbours:
+  k=7                training images beside each sample
+  extractor=auto     whose features are compared: auto, inception, efflite0, ...
+
+how latents are chosen (docs/sampling.md):
+  method=plain       plain, drs (rejection by the discriminator) or ddls (Langevin steps in latent space)
+  drs_percentile=80  the images of this percentile are accepted half the time; more is stricter and slower
+  drs_gamma=X        a threshold in the place of the percentile; 0 is plain rejection sampling
+  drs_burn_in=10000  images that the thresholds are estimated from
+  ddls_steps=100     moves of each latent
+  ddls_step_size=0.01
+  ddls_noise=1.0     factor of the noise; 0 climbs to the nearest mode"""
+
+MODES = ("grid", "interpolate", "classes", "neighbours")
+PATHS = ("slerp", "linear", "classes")
+METHODS = ("plain", "drs", "ddls")
+MOVIES = (".gif", ".mp4")
+
+_BELONGS = {
+    **dict.fromkeys(("path", "steps", "fps"), ("mode", "interpolate")),
+    **dict.fromkeys(("k", "extractor"), ("mode", "neighbours")),
+    **dict.fromkeys(("drs_percentile", "drs_gamma", "drs_burn_in"), ("method", "drs")),
+    **dict.fromkeys(("ddls_steps", "ddls_step_size", "ddls_noise"), ("method", "ddls")),
+}
+"""Options that mean nothing without another."""
+
+
+@dataclass
+class SampleOptions:
+    """What can be typed; `None` takes the default that the usage names."""
+
+    run: str = MISSING
+    out: str = MISSING
+    mode: str = "grid"
+    num: int | None = None
+    seed: int = 0
+    truncation: float = 1.0
+    label: int | None = None
+    checkpoint: str = "last"
+    generator: str = "ema"
+    batch_size: int = 64
+    device: str = "cpu"
+    path: str | None = None
+    steps: int | None = None
+    fps: int | None = None
+    k: int | None = None
+    extractor: str | None = None
+    method: str = "plain"
+    drs_percentile: float | None = None
+    drs_gamma: float | None = None
+    drs_burn_in: int | None = None
+    ddls_steps: int | None = None
+    ddls_step_size: float | None = None
+    ddls_noise: float | None = None
+    plugins: list[str] = field(default_factory=list)
+
+
+def check(options: SampleOptions) -> None:
+    """Refuses options that exclude each other, before torch is imported."""
+    for key, allowed in (
+        ("mode", MODES),
+        ("method", METHODS),
+        ("generator", ("ema", "raw")),
+        ("path", (None, *PATHS)),
+    ):
+        if (given := getattr(options, key)) not in allowed:
+            words = [word for word in allowed if word]
+            raise ConfigurationError(f"{key}={given}: choose {', '.join(words[:-1])} or {words[-1]}")
+    for key, least in (("num", 1), ("batch_size", 1), ("steps", 2), ("k", 1)):
+        given = getattr(options, key)
+        if given is not None and given < least:
+            raise ConfigurationError(f"{key}={given}: must be at least {least}")
+    for key, (owner, value) in _BELONGS.items():
+        if getattr(options, key) is not None and getattr(options, owner) != value:
+            raise ConfigurationError(f"{key}={getattr(options, key)}: belongs to {owner}={value}")
+    if options.drs_percentile is not None and options.drs_gamma is not None:
+        raise ConfigurationError("drs_gamma= takes the place of drs_percentile=: give one of them")
+    suffix = Path(options.out).suffix
+    if suffix in MOVIES and options.mode != "interpolate":
+        raise ConfigurationError(f"out={options.out}: a movie belongs to mode=interpolate; give a folder")
+    if suffix == ".npz" and options.mode == "neighbours":
+        raise ConfigurationError(f"out={options.out}: mode=neighbours draws a picture; give a folder")
+    if options.fps is not None and suffix not in MOVIES:
+        raise ConfigurationError(f"fps={options.fps}: belongs to a movie: out=FILE.gif or out=FILE.mp4")
+    by_class = next((f"{k}=classes" for k in ("mode", "path") if getattr(options, k) == "classes"), None)
+    if by_class and options.label is not None:
+        raise ConfigurationError(f"label={options.label}: {by_class} draws all classes")
+    if by_class and options.method != "plain":
+        raise ConfigurationError(
+            f"method={options.method}: {by_class} shows the same latents in each class; take method=plain"
+        )

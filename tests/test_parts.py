@@ -1,0 +1,141 @@
+"""What the loop does with the optional parts: auxiliary objectives, balance, top-k, losses with a memory."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganlab.balance import AccuracyBalance
+from ganlab.errors import ConfigurationError
+from ganlab.interfaces import Augment, AuxiliaryObjective, Update
+from ganlab.losses.wasserstein import Wasserstein
+from ganlab.noise import Noise
+from tests.test_module import LinearDiscriminator, make, run, weights
+
+
+class BiasTerms(AuxiliaryObjective):
+    """Adds D's bias to its loss, 1, and the mean of G's biases to its loss, 2; notes what it was shown."""
+
+    def __init__(self, needs_real: bool) -> None:
+        super().__init__()
+        self.generator_needs_real = needs_real  # type: ignore[misc]
+        self.register_buffer("num_calls", torch.zeros(()))
+        self.updates: list[Update] = []
+
+    def discriminator_term(self, update: Update) -> Tensor | None:
+        self.updates.append(update)
+        return update.discriminator.linear.bias.sum()  # type: ignore[union-attr]
+
+    def generator_term(self, update: Update) -> Tensor | None:
+        self.updates.append(update)
+        self.num_calls += 1
+        return 2 * update.generator.linear.bias.mean()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("needs_real", [False, True])
+def test_auxiliary_terms_reach_both_losses(needs_real: bool) -> None:
+    """Catches a term left out, added to the other network, or shown the wrong images."""
+    plain, objective = make(d_lr=1.0, g_lr=1.0), BiasTerms(needs_real)
+    module = make(d_lr=1.0, g_lr=1.0, auxiliary={"bias": objective})
+    run(plain, 1)
+    run(module, 1)
+    moved = weights(module.discriminator)[1] - weights(plain.discriminator)[1]
+    assert float(moved) == pytest.approx(-1)  # Wasserstein's own gradient of the bias is 0
+    moved = weights(module.generator)[1] - weights(plain.generator)[1]
+    assert moved.tolist() == pytest.approx([-0.5] * 4)
+    of_d, of_g = objective.updates
+    assert of_d.real_judgement is not None
+    assert not of_d.fake.requires_grad
+    assert of_g.fake.requires_grad
+    assert (of_g.real_judgement is not None) == needs_real
+    discriminator = module.discriminator
+    assert isinstance(discriminator, LinearDiscriminator)
+    assert torch.equal(of_d.real, discriminator.seen[0])
+    assert torch.equal(of_d.fake, discriminator.seen[1])
+    assert torch.equal(module.generator(of_g.latents), of_g.fake) is False  # G has moved since
+    assert objective.num_calls == 1
+    assert "auxiliary" in module.memories
+
+
+class Keep(Wasserstein):
+    def observe(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        self.seen = (real_logits, fake_logits)
+        return {"kept": real_logits.mean()}
+
+
+def test_a_loss_sees_the_logits_of_the_iteration() -> None:
+    """Catches real and fake swapped, and the fakes of D's update for those of G's."""
+    module = make()
+    module.loss = loss = Keep()
+    run(module, 1)
+    discriminator = module.discriminator
+    assert isinstance(discriminator, LinearDiscriminator)
+    real, _, fake = discriminator.seen
+    initial = make().discriminator
+    torch.testing.assert_close(loss.seen[0], initial(real))
+    torch.testing.assert_close(loss.seen[1], discriminator(fake))
+
+
+def test_top_k_learns_from_the_best_fakes() -> None:
+    """Catches the worst taken for the best, and a share rounded down to nothing."""
+    module = make(d_lr=0.0, g_lr=1.0, optimization={"top_k": 0.3})
+    before = weights(module.generator)
+    run(module, 1)
+    discriminator = module.discriminator
+    assert isinstance(discriminator, LinearDiscriminator)
+    # Of four fakes two are kept. dL/dbias = -w for each; the weight's gradient tells which latents were used.
+    generator = make().generator
+    noise = module._noise("generator", 0)
+    latents = generator.draw_latents(4, noise)
+    logits = discriminator(generator(latents))
+    best = latents[logits.topk(2).indices]
+    expected = before[0] + discriminator.linear.weight.detach().T @ best.mean(0, keepdim=True)
+    torch.testing.assert_close(weights(module.generator)[0], expected)
+
+
+def test_balance_leaves_a_good_discriminator_alone() -> None:
+    """Catches a decision by this batch's accuracy for the last one's, and a D step counted that was not made."""
+    balance = AccuracyBalance(max_accuracy=0.8)
+    good, bad = torch.tensor([3.0, 2.0]), torch.tensor([-1.0, -2.0])
+    decisions = [
+        balance.updates_discriminator(*logits) for logits in ((good, bad), (bad, good), (good, good))
+    ]
+    assert decisions == [True, False, True]
+    assert float(balance.accuracy) == 0.5
+    with pytest.raises(ConfigurationError, match=r"balance\.max_accuracy"):
+        AccuracyBalance(max_accuracy=0)
+
+
+class Never(AccuracyBalance):
+    def updates_discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> bool:
+        return False
+
+
+def test_balance_in_the_loop() -> None:
+    """Catches an update made all the same, and latents that repeat because D's counter stood still."""
+    module = make(n_critic=2, optimization={"balance": Never(0.5)})
+    before = weights(module.discriminator)
+    run(module, 2)
+    assert module.counters.d_step == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(module.discriminator), strict=True))
+    discriminator = module.discriminator
+    assert isinstance(discriminator, LinearDiscriminator)
+    assert len({tuple(images.flatten().tolist()) for images in discriminator.seen}) == len(discriminator.seen)
+    assert "balance" in module.memories
+
+
+class Add(Augment):
+    def __init__(self, value: float, factor: float) -> None:
+        self.value, self.factor = value, factor
+
+    def __call__(self, images: Tensor, noise: Noise) -> Tensor:
+        return images * self.factor + self.value
+
+
+def test_augmentations_act_in_order_on_real_and_fake() -> None:
+    """Catches the reverse order, and reals left as they are."""
+    plain = make()
+    run(plain, 1)
+    module = make(augment=[Add(1.0, 1.0), Add(0.0, 2.0)])
+    run(module, 1)
+    for changed, images in zip(module.discriminator.seen[:2], plain.discriminator.seen[:2], strict=True):  # type: ignore[union-attr, arg-type]
+        torch.testing.assert_close(changed, 2 * (images + 1))

@@ -1,6 +1,7 @@
 """`ganlab sample` on a tiny run: modes, files, what pictures say of themselves, and what is refused."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ganlab.drawing import save_movie, save_picture
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Generator
 from ganlab.sample import modes, options
-from ganlab.sampling import Sampler, class_weights
+from ganlab.sampling import LatentLangevin, LatentMethod, RejectionSampling, Sampler, class_weights
 from ganlab.sampling.sheets import paths_between_classes
 from ganlab.train import train
 
@@ -136,25 +137,28 @@ def test_movie_walks_there_and_back(
         shown = []
         for frame in range(6):
             gif.seek(frame)
-            assert gif.size == (10, 10)
+            assert gif.size == (10, 4)
             shown.append(np.asarray(gif.convert("L"))[0, 0])
     assert np.abs(np.array(shown).astype(int) - places[[0, 1, 2, 3, 2, 1]]).max() <= 1
 
 
 def test_mp4_is_written_and_read_back(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: a size that the codec rounds, frames lost, grey for colour."""
-    import imageio_ffmpeg
+    """Catches: a size that the codec refuses or scales, frames lost, red for blue, another speed."""
+    from imageio_ffmpeg import get_ffmpeg_exe
 
     out = tmp_path / "new" / "m.mp4"
     command(monkeypatch, f"run={run_dir}", "mode=interpolate", "num=1", "steps=3", "fps=5", f"out={out}")
     assert sorted(path.name for path in out.parent.iterdir()) == ["m.mp4", "m.png"]
     red = Image.new("RGB", (31, 17), (250, 0, 0))
-    save_movie([red] * 4, tmp_path / "red.mp4", 5)
-    reader = imageio_ffmpeg.read_frames(str(tmp_path / "red.mp4"))
-    meta = next(reader)
-    frames = [np.frombuffer(frame, np.uint8).reshape(18, 32, 3) for frame in reader]
-    assert (meta["size"], meta["fps"], len(frames)) == ((32, 18), 5.0, 4)
-    assert np.abs(frames[2][:14, :28].astype(int) - (250, 0, 0)).max() < 16
+    save_movie([red] * 4, tmp_path / "red.mp4", 5, {"ganlab:run": "tiny"})
+    words = [get_ffmpeg_exe(), "-i", str(tmp_path / "red.mp4"), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    read = subprocess.run(words, capture_output=True, check=True)
+    told = read.stderr.decode()
+    assert "32x18" in told
+    assert "5 fps" in told
+    assert "ganlab:run: tiny" in told
+    frames = np.frombuffer(read.stdout, np.uint8).reshape(4, 18, 32, 3).astype(int)
+    assert np.abs(frames[:, :14, :28] - (250, 0, 0)).max() < 16
 
 
 def test_mp4_without_its_package_says_what_to_install(
@@ -242,34 +246,42 @@ def test_pictures_say_where_they_come_from(
 
 
 @pytest.mark.parametrize(
-    "method",
+    ("given", "method"),
     [
-        ("method=drs", "drs_percentile=50", "drs_burn_in=50"),
-        ("method=ddls", "ddls_steps=10", "ddls_step_size=0.1", "ddls_noise=0"),
+        (
+            ("method=drs", "drs_percentile=50", "drs_burn_in=50"),
+            RejectionSampling(percentile=50.0, burn_in=50),
+        ),
+        (("method=drs", "drs_gamma=0.5", "drs_burn_in=9"), RejectionSampling(gamma=0.5, burn_in=9)),
+        (
+            ("method=ddls", "ddls_steps=3", "ddls_step_size=0.1", "ddls_noise=0.5"),
+            LatentLangevin(num_steps=3, step_size=0.1, noise=0.5),
+        ),
     ],
-    ids=["drs", "ddls"],
+    ids=["drs", "drs_gamma", "ddls"],
 )
 def test_discriminator_of_the_run_chooses_the_images(
-    method: tuple[str, ...], run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: tuple[str, ...],
+    method: LatentMethod,
+    run_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Catches: options that are dropped, an untrained or another checkpoint's D, results that change with batches."""
+    """Catches: options that are dropped or swapped, an untrained D, latents that stay as they were."""
     from ganlab.build import discriminator_from_run, from_run
     from ganlab.tracking.run_folder import RunFolder
 
-    config, generator, _ = from_run(RunFolder(run_dir))
     discriminator = discriminator_from_run(RunFolder(run_dir))
     saved = load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["discriminator"]
     assert not discriminator.training
     assert all(torch.equal(value, saved[name]) for name, value in discriminator.state_dict().items())
-    logits = {}
-    for name, given in (("plain", ("method=plain",)), ("a", method), ("b", (*method, "batch_size=3"))):
-        command(monkeypatch, f"run={run_dir}", "num=20", f"out={tmp_path / name}.npz", *given)
-        latents = torch.tensor(arrays(tmp_path / f"{name}.npz")["latents"])
-        with torch.no_grad():
-            logits[name] = discriminator(generator(latents))
-    torch.testing.assert_close(logits["a"], logits["b"], atol=1e-4, rtol=0)
-    assert float(logits["a"].mean()) > float(logits["plain"].mean())
-    assert not torch.allclose(logits["a"], logits["plain"])
+    sampler = Sampler(from_run(RunFolder(run_dir))[1], "sample", 0, 20)
+    plain = sampler.latents
+    sampler.improve(method, discriminator)
+    assert not torch.allclose(sampler.latents, plain)
+    command(monkeypatch, f"run={run_dir}", "num=20", "batch_size=7", f"out={tmp_path / 'a.npz'}", *given)
+    chosen = torch.tensor(arrays(tmp_path / "a.npz")["latents"])
+    torch.testing.assert_close(chosen, sampler.latents, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_percentile_sets_gamma() -> None:
     method._estimate(
         None, propose, lambda z, y: seen.append(mixture_logits(z, y)) or seen[-1], seed=3, batch_size=1001
     )
-    odds = log_odds(seen[0], seen[0].max(), method.epsilon)
+    odds = log_odds(seen[0], float(seen[0].max()), method.epsilon)
     assert gamma == pytest.approx(float(odds.sort().values[750]))
 
 

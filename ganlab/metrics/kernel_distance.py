@@ -41,7 +41,7 @@ def kernel_distance(fake: Tensor, real: Tensor, num_subsets: int, subset_size: i
         pairs = subset_size * (subset_size - 1)
         values.append(float((among_fakes.sum() + _sums_to_others(y).sum()) / pairs - 2 * across.mean()))
         # Without image i: the sum over pairs loses its row and its column, the mean across its row.
-        without = -1 * among_fakes / ((subset_size - 1) * (subset_size - 2)) + 2 * across / (subset_size - 1)
+        without = -2 * among_fakes / ((subset_size - 1) * (subset_size - 2)) + 2 * across / (subset_size - 1)
         deviations[chosen] += (without - without.mean()) / num_subsets
     mean = float(np.mean(values))
     return Estimate(mean, float(np.std(values)), normal_interval(mean, float(deviations.square().sum())))

@@ -45,9 +45,7 @@ class _Plan(NamedTuple):
 
 _PLANS = {
     32: _Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
-    64: _Plan(
-        (16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32
-    ),  # PyTorch-StudioGAN, Tiny ImageNet; not in the paper
+    64: _Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32),  # PyTorch-StudioGAN; not in the paper
     128: _Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 64),  # table 4
     256: _Plan((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6, 64),  # table 5
 }

@@ -10,10 +10,10 @@ from ganlab.noise import Noise, mix
 from ganlab.sampling.method import BLOCK, LatentMethod, Logits, Progress, Propose, judge
 
 
-def log_odds(logits: Tensor, max_logit: Tensor | float, epsilon: float) -> Tensor:
+def log_odds(logits: Tensor, max_logit: float, epsilon: float) -> Tensor:
     """Returns the log odds of acceptance before gamma is taken off, float64.
 
-    F(x) = d(x) - M - log(1 - exp(d(x) - M - epsilon)); with epsilon = 0, sigmoid(F) = exp(d - M) = p / (p_max_ratio q).
+    F(x) = d(x) - M - log(1 - exp(d(x) - M - epsilon)); with epsilon = 0, sigmoid(F) = exp(d - M).
 
     Source: Azadi et al., 2019, equation 8, arXiv 1810.06758.
 
@@ -104,10 +104,10 @@ class RejectionSampling(LatentMethod):
             asked = None if labels is None else labels[wanted]
             candidates = propose(BLOCK, proposals)
             scores = judge(logits, candidates, asked, batch_size)
-            bounds = scores.cummax(0).values.clamp_min(bound)
-            odds = log_odds(scores, bounds, self.epsilon) - gamma
+            bound = max(bound, float(scores.max()))
+            odds = log_odds(scores, bound, self.epsilon) - gamma
             accepted = uniforms.uniform(BLOCK) < odds.sigmoid()
-            bound, num_proposed = float(bounds[-1]), num_proposed + BLOCK
+            num_proposed += BLOCK
             _fill(chosen, is_open, labels, candidates[accepted], None if asked is None else asked[accepted])
             progress(len(latents) - int(is_open.sum()), len(latents))
         return chosen
@@ -121,8 +121,9 @@ class RejectionSampling(LatentMethod):
         scores = judge(logits, candidates, asked, batch_size)
         if self.gamma is not None:
             return float(scores.max()), self.gamma
-        odds = log_odds(scores, scores.max(), self.epsilon)
-        return float(scores.max()), float(odds.quantile(self.percentile / 100))
+        bound = float(scores.max())
+        odds = log_odds(scores, bound, self.epsilon)
+        return bound, float(odds.quantile(self.percentile / 100))
 
 
 def _fill(

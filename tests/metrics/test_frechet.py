@@ -12,6 +12,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Features, ImageData
+from ganlab.metrics import frechet
 from ganlab.metrics.frechet import (
     FrechetDistance,
     FrechetInfinity,
@@ -166,23 +167,57 @@ def test_infinity_removes_the_bias_of_few_samples() -> None:
     assert abs(infinite) < 0.2 * plain
 
 
-def test_interval_of_the_infinite_is_the_spread_over_samples() -> None:
-    """More images than are left out, and fewer than features in the smaller subsets.
+def _jackknife(scores_without: Tensor) -> float:
+    """The width of the interval, from its definition."""
+    num = len(scores_without)
+    variance = (num - 1) / num * (scores_without - scores_without.mean()).square().sum()
+    return 2 * 1.96 * float(variance.sqrt())
 
-    Catches: subsets taken for independent ones, weights without their sign, other places.
+
+def _without(features: Tensor, place: int) -> Tensor:
+    return torch.cat([features[:place], features[place + 1 :]])
+
+
+@pytest.mark.parametrize("size", [4, 60])
+def test_interval_is_the_jackknife(size: int) -> None:
+    """Catches: the variance of one image for that of the score, some images for all, a float32 shift."""
+    real, fake = _random(90, size, seed=52) + 1e3, (_random(40, size, seed=53) * 1.5 + 1e3).float()
+    metric = FrechetDistance()
+    metric.set_reference(_reference(real))
+    for batch in fake.split(7):
+        metric.update(Features(batch, batch[:, :0]))
+    interval = metric.compute()["fd"].ci95
+    assert interval is not None
+    expected = torch.tensor([_distance(_without(fake, place), real) for place in range(40)])
+    assert interval[1] - interval[0] == pytest.approx(_jackknife(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("num_left_out", [2000, 30])
+def test_interval_of_the_infinite_is_the_jackknife(
+    num_left_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image is left out of all subsets that it is in.
+
+    Catches: subsets taken for independent ones, weights without their sign, other images, a share of them for all.
     """
-    reference = _reference(_random(3000, 24, seed=75))
-    estimates = []
-    for seed in range(30):
-        metric = FrechetInfinity(num_points=5)
-        metric.set_reference(reference)
-        fake = _random(160, 24, seed=200 + seed).float() * 1.3 + 0.3
-        metric.update(Features(fake, fake[:, :0]))
-        estimates.append(metric.compute()["fd_inf"])
-    widths = [high - low for _, _, interval in estimates if interval for low, high in [interval]]
-    spread = np.std([estimate.value for estimate in estimates])
-    assert len(widths) == 30
-    assert 0.75 < np.mean(widths) / (2 * 1.96 * spread) < 1.6
+    monkeypatch.setattr(frechet, "MAX_ROWS", num_left_out)
+    num, real, fake = 40, _random(300, 6, seed=75), _random(40, 6, seed=76).float() * 1.3 + 0.3
+    metric = FrechetInfinity(num_points=3)
+    metric.set_reference(_reference(real))
+    metric.update(Features(fake, fake[:, :0]))
+    interval = metric.compute()["fd_inf"].ci95
+    assert interval is not None
+    random, sizes = torch.Generator().manual_seed(0), [4, 22, 40]
+    changes = torch.zeros(num, dtype=torch.float64)
+    for size, weight in zip(sizes, intercept_weights(sizes).tolist(), strict=True):
+        chosen = torch.randperm(num, generator=random)[:size]
+        kept = fake[chosen]
+        # Of a subset with more images than features, only those among the first are left out.
+        places = [i for i in range(size) if size <= 6 or chosen[i] < num_left_out]
+        distances = torch.tensor([_distance(_without(kept, i), real) for i in places]).double()
+        changes[chosen[places]] += weight * (distances - distances.mean())
+    variance = changes[:num_left_out].square().mean() * num
+    assert interval[1] - interval[0] == pytest.approx(2 * 1.96 * float(variance.sqrt()), rel=1e-3)
 
 
 def test_intercept() -> None:

@@ -11,8 +11,15 @@ from torch.nn.utils.parametrize import is_parametrized
 from ganlab.errors import ConfigurationError
 from ganlab.models.attention import SelfAttention
 from ganlab.models.biggan import BigGANDiscriminator, BigGANGenerator, truncate_normal
+from ganlab.models.blocks import SpectralNorm
 
 LABELS = torch.tensor([4, 0])
+
+
+@pytest.fixture
+def uniterated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares the power iterations at construction, which cost seconds on a device without numbers."""
+    monkeypatch.setattr(SpectralNorm, "_iterate", lambda *_: None)
 
 
 def count(network: nn.Module) -> int:
@@ -38,6 +45,7 @@ def discriminator(size: Any = 32, channels: int = 4, num_classes: int = 5) -> Bi
     return BigGANDiscriminator(channels=channels, image_size=size, image_channels=1, num_classes=num_classes)
 
 
+@pytest.mark.usefixtures("uniterated")
 @pytest.mark.parametrize(
     ("size", "latent_dim", "channels", "classes", "of_generator", "of_discriminator"),
     [

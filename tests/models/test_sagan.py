@@ -11,9 +11,16 @@ from torch.nn.utils.parametrize import is_parametrized
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
 from ganlab.models.attention import SelfAttention
+from ganlab.models.blocks import SpectralNorm
 from ganlab.models.sagan import SAGANDiscriminator, SAGANGenerator
 
 LABELS = torch.tensor([4, 0])
+
+
+@pytest.fixture
+def uniterated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares the power iterations at construction, which cost seconds on a device without numbers."""
+    monkeypatch.setattr(SpectralNorm, "_iterate", lambda *_: None)
 
 
 def count(network: nn.Module) -> int:
@@ -32,6 +39,7 @@ def discriminator(size: Any = 32, channels: int = 8, num_classes: int = 5) -> SA
     return SAGANDiscriminator(channels=channels, image_size=size, image_channels=1, num_classes=num_classes)
 
 
+@pytest.mark.usefixtures("uniterated")
 @pytest.mark.parametrize(
     ("size", "of_generator", "of_discriminator"), [(32, 4386308, 1075586), (64, 12292996, 19558082)]
 )
@@ -43,6 +51,7 @@ def test_parameters_of_small_images(size: int, of_generator: int, of_discriminat
         assert count(SAGANDiscriminator(channels=128, **shared)) == of_discriminator
 
 
+@pytest.mark.usefixtures("uniterated")
 def test_parameters_of_imagenet() -> None:
     """Summed by hand at 128 px; catches a wrong width, a missing shortcut, and attention of other widths."""
     with torch.device("meta"):

@@ -22,6 +22,12 @@ def without_storage() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def uniterated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares the power iterations at construction, which cost seconds on a device without numbers."""
+    monkeypatch.setattr(SpectralNorm, "_iterate", lambda *_: None)
+
+
 def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
@@ -38,6 +44,7 @@ def discriminator(size: Any = 32, channels: int = 8, num_classes: int = 5) -> SN
     )
 
 
+@pytest.mark.usefixtures("uniterated")
 @pytest.mark.parametrize(
     ("size", "classes", "widths_of_generator", "widths_of_discriminator"),
     [

@@ -115,11 +115,12 @@ def _ffmpeg(path: Path) -> str:
     """Returns the path of the program that writes movies, which comes with an extra."""
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
-    except ImportError as error:
+
+        return str(get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:  # a package without a program for this machine
         raise ConfigurationError(
             f"out={path}: an MP4 needs one more package: pip install 'ganlab[video]'; or give a name in .gif"
         ) from error
-    return str(get_ffmpeg_exe())
 
 
 def _visible_channels(images: Tensor) -> Tensor:

@@ -11,13 +11,15 @@ from PIL import Image
 
 from ganlab import compare, evaluate, sample, train
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+OWN = (ROOT / "docs" / "your-gan-in-20-lines.md").read_text()
 VERBS = {"train": train, "evaluate": evaluate, "sample": sample, "compare": compare}
 NARROW = ("model.generator.channels=8", "model.discriminator.channels=8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 COMMANDS = [
@@ -83,15 +85,15 @@ def test_commands_after_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_gan_of_ones_own_works_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One Python file and one YAML, word for word from the README."""
-    code = next(block for block in blocks("python") if "my_gans/tiny.py" in block)
-    recipe = next(block for block in blocks("yaml") if "my_gans" in block)
+    """One Python file and one YAML, word for word from docs/your-gan-in-20-lines.md."""
+    code = next(block for block in blocks("python", OWN) if "my_gans/tiny.py" in block)
+    recipe = next(block for block in blocks("yaml", OWN) if "my_gans" in block)
     for path, text in (("my_gans/tiny.py", code), ("my_conf/model/tiny.yaml", recipe)):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    command = next(command for command in COMMANDS if "searchpath" in command)
+    (command,) = (block.split("python -m ganlab.")[1].strip() for block in blocks("bash", OWN))
     run(command, monkeypatch)
     (run_dir,) = (tmp_path / "runs").iterdir()
     assert run_dir.name.startswith("tiny-digits-")

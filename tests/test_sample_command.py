@@ -19,7 +19,7 @@ from ganlab.drawing import save_movie, save_picture
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Generator
 from ganlab.sample import modes, options
-from ganlab.sampling import LatentLangevin, LatentMethod, RejectionSampling, Sampler, class_weights
+from ganlab.sampling import METHODS, LatentLangevin, LatentMethod, RejectionSampling, Sampler, class_weights
 from ganlab.sampling.sheets import paths_between_classes
 from ganlab.train import train
 
@@ -167,7 +167,7 @@ def test_mp4_without_its_package_says_what_to_install(
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'ganlab\[video\]'; or give a name in .gif"):
         save_movie([Image.new("L", (2, 2))], tmp_path / "m.mp4", 5)
-    with pytest.raises(ConfigurationError, match="a movie ends with .gif or .mp4"):
+    with pytest.raises(ConfigurationError, match=r"a movie ends with \.gif or \.mp4"):
         save_movie([Image.new("L", (2, 2))], tmp_path / "m.avi", 5)
     with pytest.raises(ConfigurationError, match="fps=60: must be between 1 and 50"):
         save_movie([Image.new("L", (2, 2))], tmp_path / "m.gif", 60)
@@ -315,7 +315,7 @@ def test_all_that_may_be_typed_is_there() -> None:
     """Catches: a mode, path or method that is allowed but not written, or the reverse; an option without help."""
     assert tuple(modes.MODES) == options.MODES
     assert tuple(modes.PATHS) == options.PATHS
-    assert tuple(modes.METHODS) == options.METHODS
+    assert tuple(METHODS) == options.METHODS
     for name in options.SampleOptions.__dataclass_fields__:
         assert f"  {name}=" in options.USAGE, name
 

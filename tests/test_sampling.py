@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Generator
-from ganlab.sampling import Sampler, interpolate
+from ganlab.noise import Noise
+from ganlab.sampling import Sampler, interpolate, interpolate_linearly
 
 
 class Tiny(Generator):
@@ -86,6 +87,42 @@ def test_truncation_scales_latents() -> None:
     torch.testing.assert_close(half, full * 0.5)
 
 
+class OwnPrior(Tiny):
+    """Latents in [0, 1), truncated towards 1/2 by a weight of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle = nn.Parameter(torch.tensor(0.5))
+
+    def draw_latents(self, num: int, noise: Noise) -> Tensor:
+        return noise.uniform(num, self.latent_dim)
+
+    def truncate(self, latents: Tensor, truncation: float) -> Tensor:
+        return torch.lerp(self.middle, latents, truncation)
+
+
+@pytest.mark.parametrize("batch_norm", ["running", "standing"])
+def test_prior_and_truncation_are_the_generators(batch_norm: str) -> None:
+    """Catches: normal latents for every generator, truncation by scaling alone or applied twice, a graph kept."""
+    whole, part = (
+        Sampler(OwnPrior(), "a", 0, 200, truncation=truncation, batch_norm=batch_norm)
+        for truncation in (1, 0.2)
+    )
+    assert 0 <= float(whole.latents.min()) < 0.1
+    assert 0.9 < float(whole.latents.max()) < 1
+    torch.testing.assert_close(part.latents, 0.5 + 0.2 * (whole.latents - 0.5))
+    assert not part.latents.requires_grad
+    if batch_norm == "standing":  # the other latents too: their spread is that of a uniform in [0.4, 0.6)
+        variance = part._generator.linear.weight.square().sum(1) * 0.2**2 / 12
+        torch.testing.assert_close(part._generator.norm.running_var, variance, atol=0, rtol=0.2)
+
+
+@pytest.mark.parametrize("truncation", [0.0, -1.0, float("nan")])
+def test_truncation_to_nothing_is_refused(truncation: float) -> None:
+    with pytest.raises(ConfigurationError, match="must be above 0"):
+        Sampler(Tiny(), "a", 0, 4, truncation=truncation)
+
+
 def test_labels_are_balanced_or_as_asked() -> None:
     sampler = Sampler(Tiny(num_classes=3), "a", 0, 6)
     assert sampler.labels is not None
@@ -114,3 +151,16 @@ def test_slerp_of_equal_ends_is_constant() -> None:
     """Catches: division by the sine of a zero angle."""
     path = interpolate(torch.ones(2, 5), 4)
     torch.testing.assert_close(path, torch.ones(4, 5), atol=1e-3, rtol=0)
+
+
+def test_slerp_between_opposites_is_straight() -> None:
+    """Catches: division by the sine of half a turn, as one-dimensional latents have it half the time."""
+    path = interpolate(torch.tensor([[2.0], [-1.0]]), 4)
+    torch.testing.assert_close(path, torch.tensor([[2.0], [1.0], [0.0], [-1.0]]), atol=1e-6, rtol=0)
+
+
+def test_linear_path_is_straight() -> None:
+    """Catches: start and end swapped, pairs mixed up, slerp."""
+    path = interpolate_linearly(torch.tensor([[1.0, 0.0], [0.0, 1.0], [4.0, 0.0], [0.0, 0.0]]), 3)
+    expected = [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [4.0, 0.0], [2.0, 0.0], [0.0, 0.0]]
+    torch.testing.assert_close(path, torch.tensor(expected))

@@ -50,8 +50,7 @@ class _History(nn.Module):
         with torch.no_grad():
             self.num_updates += 1
             self.mean += (parameters - self.mean) / self.num_updates
-        # A copy: the next update changes the mean in place, maybe before this one's backward pass.
-        return (parameters - self.mean.clone()).square().sum()
+        return (parameters - self.mean).square().sum()
 
 
 def _flat(network: nn.Module) -> Tensor:

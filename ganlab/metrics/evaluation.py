@@ -101,7 +101,7 @@ class Evaluation:
         for name, metric in metrics.items():
             if isinstance(metric, SkipInapplicable):
                 continue
-            for place, each in enumerate((found[:1]) or [(None, None)]):
+            for place, each in enumerate((found if metric.needs_reference else found[:1]) or [(None, None)]):
                 own = copy.deepcopy(metric) if place else metric
                 if isinstance(own, GeneratorMetric):
                     self._metrics.append(_Task(name, own, *each))

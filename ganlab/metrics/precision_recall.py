@@ -10,12 +10,15 @@ from torch import Tensor
 from ganlab.errors import ConfigurationError
 from ganlab.metrics.bootstrap import mean_estimate
 from ganlab.metrics.metric import Estimate, GeneratorMetric
+from ganlab.metrics.reference import Reference
 
 BLOCK_ELEMENTS = 2**24
 """Distances that are in memory at once: 134 MB in float64."""
 
 
-def precision_recall(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[Tensor, Tensor]:
+def precision_recall(
+    fake: Tensor, real: Tensor, num_neighbours: int, real_radii: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Says which fakes lie among the reals, and which reals among the fakes.
 
     A point lies among a set if some member's ball reaches it; a member's ball has its distance to its k-th nearest
@@ -26,12 +29,14 @@ def precision_recall(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[T
         fake: `(N, D)`, N > k.
         real: `(M, D)`, M > k.
         num_neighbours: k.
+        real_radii: from `radii`, where they are known.
 
     Returns:
         float64 zeros and ones, `(N,)` and `(M,)`; their means are precision and recall.
     """
     fake, real = fake.double(), real.double().to(fake.device)
-    real_radii, fake_radii = radii(real, num_neighbours), radii(fake, num_neighbours)
+    fake_radii = radii(fake, num_neighbours)
+    real_radii = radii(real, num_neighbours) if real_radii is None else real_radii
     precise = fake.new_zeros(len(fake))
     recalled = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
     for first, last, distances in _blocks(fake, real):  # (last - first, M)
@@ -40,7 +45,9 @@ def precision_recall(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[T
     return precise, recalled.double()
 
 
-def density_coverage(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[Tensor, Tensor]:
+def density_coverage(
+    fake: Tensor, real: Tensor, num_neighbours: int, real_radii: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Counts, per fake, the balls of reals around it, and says which reals have a fake in their ball.
 
     Density = (1 / k) mean over fakes of the number of balls, may exceed 1; coverage = share of reals. Unlike
@@ -51,12 +58,13 @@ def density_coverage(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[T
         fake: `(N, D)`.
         real: `(M, D)`, M > k.
         num_neighbours: k.
+        real_radii: from `radii`, where they are known.
 
     Returns:
         float64 `(N,)` (already divided by k) and zeros and ones `(M,)`; their means are density and coverage.
     """
     fake, real = fake.double(), real.double().to(fake.device)
-    real_radii = radii(real, num_neighbours)
+    real_radii = radii(real, num_neighbours) if real_radii is None else real_radii
     density = fake.new_zeros(len(fake))
     covered = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
     for first, last, distances in _blocks(fake, real):
@@ -109,6 +117,13 @@ class NeighbourMetric(GeneratorMetric):
         super().__init__(keeps=("features",))
         self._num_neighbours = num_neighbours
         self._bootstrap = bootstrap
+        self._real_radii: Tensor | None = None
+
+    def set_reference(self, reference: Reference) -> None:
+        """Takes the real images; what is known of them is kept from one evaluation to the next."""
+        if reference is not getattr(self, "_reference", None):
+            self._real_radii = None
+        super().set_reference(reference)
 
     @property
     def reference_parts(self) -> tuple[str, ...]:
@@ -122,14 +137,18 @@ class NeighbourMetric(GeneratorMetric):
 
     @staticmethod
     @abstractmethod
-    def measure(fake: Tensor, real: Tensor, num_neighbours: int) -> tuple[Tensor, Tensor]:
+    def measure(
+        fake: Tensor, real: Tensor, num_neighbours: int, real_radii: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Returns what the first number is the mean of, over fakes, and the second, over reals."""
 
     def compute(self) -> dict[str, Estimate]:
         """Returns both numbers by name."""
         fake, real = self.kept("features"), self._reference.features()
         _check(fake, real, self._num_neighbours)
-        terms = self.measure(fake, real, self._num_neighbours)
+        if self._real_radii is None:
+            self._real_radii = radii(real.double().to(fake.device), self._num_neighbours)
+        terms = self.measure(fake, real, self._num_neighbours, self._real_radii.to(fake.device))
         return {
             name: mean_estimate(each, self._bootstrap)
             for name, each in zip(self.quantities, terms, strict=True)

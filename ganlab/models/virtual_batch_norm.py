@@ -42,7 +42,6 @@ class ReferenceBatch(nn.Module):
         if distributed.is_available() and distributed.is_initialized():
             distributed.broadcast(self.inputs, 0)
         self.is_fixed.fill_(True)
-        self._is_known_to_be_fixed = True
 
     def prepend(self, inputs: Tensor) -> Tensor:
         """Returns the reference batch followed by `inputs`.

@@ -24,11 +24,11 @@ def sample(options: SampleOptions) -> None:
     from tqdm import tqdm
 
     from ganlab.build import from_run, parse_device
-    from ganlab.sample.modes import METHODS, MODES, Drawing
-    from ganlab.sampling import Sampler
+    from ganlab.sample.modes import MODES, Drawing
+    from ganlab.sampling import METHODS, Sampler
     from ganlab.tracking.run_folder import RunFolder
 
-    method = METHODS[options.method](options)
+    method = METHODS[options.method](vars(options))
     folder = RunFolder(options.run)
     config, generator, counters = from_run(folder, options.checkpoint, options.generator, options.plugins)
     generator.to(parse_device(options.device))

@@ -1,4 +1,4 @@
-"""What `ganlab sample` draws: one function for each mode, and one for each way to choose latents."""
+"""What `ganlab sample` draws: one function for each mode."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +16,7 @@ from ganlab.errors import ConfigurationError
 from ganlab.files import atomic_path
 from ganlab.images import to_uint8
 from ganlab.sample.options import MOVIES, SampleOptions
-from ganlab.sampling import (
-    LatentLangevin,
-    LatentMethod,
-    RejectionSampling,
-    Sampler,
-    interpolate,
-    interpolate_linearly,
-)
+from ganlab.sampling import Sampler, interpolate, interpolate_linearly
 from ganlab.sampling.sheets import (
     Sheet,
     classes_by_latents,
@@ -205,27 +198,6 @@ def _save_arrays(path: Path, images: Tensor, sheet: Sheet) -> None:
         np.savez_compressed(stream, **named)
 
 
-def _given(**arguments: float | None) -> dict[str, Any]:
-    """Keeps what was typed; the rest is for the constructor to know."""
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _plain(options: SampleOptions) -> LatentMethod | None:
-    return None
-
-
-def _drs(options: SampleOptions) -> LatentMethod | None:
-    return RejectionSampling(
-        **_given(percentile=options.drs_percentile, gamma=options.drs_gamma, burn_in=options.drs_burn_in)
-    )
-
-
-def _ddls(options: SampleOptions) -> LatentMethod | None:
-    return LatentLangevin(
-        **_given(num_steps=options.ddls_steps, step_size=options.ddls_step_size, noise=options.ddls_noise)
-    )
-
-
 MODES: dict[str, Callable[[Drawing], str]] = {
     "grid": _grid,
     "interpolate": _interpolate,
@@ -236,9 +208,4 @@ PATHS: dict[str, Callable[[Drawing, int, int], tuple[Sampler, Sheet]]] = {
     "slerp": _slerp,
     "linear": _linear,
     "classes": _between_classes,
-}
-METHODS: dict[str, Callable[[SampleOptions], LatentMethod | None]] = {
-    "plain": _plain,
-    "drs": _drs,
-    "ddls": _ddls,
 }

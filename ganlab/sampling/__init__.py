@@ -1,5 +1,6 @@
 """Images from a trained generator: fixed lists of latents, paths between them, and latents that D has chosen."""
 
+from ganlab.sampling.choice import METHODS
 from ganlab.sampling.langevin import LatentLangevin
 from ganlab.sampling.method import LatentMethod
 from ganlab.sampling.paths import class_weights, interpolate, interpolate_linearly
@@ -8,6 +9,7 @@ from ganlab.sampling.sampler import BATCH_NORM_POLICIES, STANDING_BATCHES, Sampl
 
 __all__ = [
     "BATCH_NORM_POLICIES",
+    "METHODS",
     "STANDING_BATCHES",
     "LatentLangevin",
     "LatentMethod",

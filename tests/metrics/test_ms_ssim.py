@@ -88,9 +88,9 @@ def test_interval_heeds_shared_images() -> None:
     values, variances = [], []
     for seed in range(300):
         numbers = torch.randn(150, generator=torch.Generator().manual_seed(seed)).double()
-        first, second = random_pairs(None, 150, 300, seed)
+        first, second = random_pairs(None, 150, 100, seed)
         of_pairs = numbers[first] + numbers[second]
         values.append(float(of_pairs.mean()))
         variances.append(variance_over_pairs(of_pairs, first, second))
     spread = float(torch.tensor(values).var())
-    assert float(torch.tensor(variances).mean()) == pytest.approx(spread, rel=0.2)
+    assert float(torch.tensor(variances).mean()) == pytest.approx(spread, rel=0.15)

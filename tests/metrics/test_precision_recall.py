@@ -129,6 +129,23 @@ def test_metric(metric: PrecisionRecall | DensityCoverage, keys: list[str]) -> N
             assert high - low == pytest.approx(width, rel=0.3)
 
 
+def test_radii_are_those_of_the_reference_at_hand() -> None:
+    """Catches: radii kept from another reference, and reals that are measured again at each evaluation."""
+    fake, near, far = _normal(40, 3, seed=14), _normal(60, 3, seed=15), 5 * _normal(60, 3, seed=16)
+    metric = PrecisionRecall(3, 0)
+    for reference in (_Reference(near), _Reference(far)):
+        for _ in range(2):
+            metric.set_reference(reference)
+            metric.reset()
+            metric.update(Features(fake, fake[:, :0]))
+            found = [estimate.value for estimate in metric.compute().values()]
+            assert found == _means(precision_recall(fake, reference.features(), 3))
+            known = metric._real_radii
+            assert known is not None
+        metric.set_reference(reference)
+        assert metric._real_radii is known
+
+
 def test_too_few_images_are_named() -> None:
     metric = PrecisionRecall(3, 0)
     metric.set_reference(_Reference(_normal(10, 3, seed=0)))

@@ -88,9 +88,13 @@ def test_can_be_penalized() -> None:
     (gradient,) = torch.autograd.grad(network(images).square().sum(), images, create_graph=True)
     gradient.square().sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
-    constant = VirtualBatchNorm(2, 2)(torch.full((3, 2), 3.0).bfloat16())
-    assert constant.dtype == torch.bfloat16
-    assert constant.isfinite().all()
+
+
+def test_constant_features() -> None:
+    """Catches the root of a variance that rounding made negative, and an output in another type."""
+    values = torch.linspace(1000, 1001, 50).repeat(7, 1)
+    assert VirtualBatchNorm(50, 3)(values).isfinite().all()
+    assert VirtualBatchNorm(50, 3)(values.bfloat16()).dtype == torch.bfloat16
 
 
 def test_refuses() -> None:

@@ -1,0 +1,100 @@
+"""Does every model learn? Trains each, narrowed, for the same time on digits and scores it before and after.
+
+usage: python benchmarks/learning.py [minutes=1] [models=dcgan,sngan] [out=benchmarks/results/learning] [seed=0]
+
+One process per model, one thread each. Writes OUT.json, OUT.md and grids OUT/<model>.png. The score is a Fréchet
+distance through EfficientNet-Lite0 (1,000 samples, the 1,500 training digits): it compares within this table only.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganlab.cli import compose_config
+from ganlab.paths import conf_dir
+from ganlab.tracking.run_folder import RunFolder
+
+NARROW = {"transgan": 16, "vae": 16}
+WIDTH = 16
+
+
+def main() -> None:
+    options = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    minutes, seed = float(options.get("minutes", 1)), int(options.get("seed", 0))
+    out = Path(options.get("out", "benchmarks/results/learning"))
+    shipped = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
+    models = options["models"].split(",") if "models" in options else shipped
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name in models:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(learn(name, minutes, seed, Path(folder) / "run", out))
+        print(rows[-1], flush=True)
+        write(rows, minutes, seed, out)
+
+
+def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dict[str, Any]:
+    """Trains one model in a process of its own and reads its scores from the run folder."""
+    width = NARROW.get(name, WIDTH)
+    other = "encoder" if "encoder" in compose_config(f"model={name}")["model"] else "discriminator"
+    overrides = [
+        *(f"model={name}", "data=digits", "data.image_size=32", "trainer=cpu", "logger=none", f"seed={seed}"),
+        *(f"model.generator.channels={width}", f"model.{other}.channels={width}", "data.batch_size=32"),
+        *("budget.g_steps=null", f"budget.minutes={minutes}", "evaluate.before_training=true"),
+        *("evaluate.num_samples=1000", "evaluate.extractor=efflite0", f"run_dir={run_dir}"),
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-m", "ganlab.train", *overrides],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    run = RunFolder(run_dir)
+    scores = [line["value"] for line in run.results() if line["metric"].startswith("fd_")]
+    warnings = sorted({line["kind"] for line in lines(run_dir / "warnings.jsonl")})
+    if grid := run.last_sample_grid():
+        shutil.copy(grid, out / f"{name}.png")
+    return {
+        "model": name,
+        "exit": ended.returncode,
+        "error": ended.stderr.strip().splitlines()[-1:] if ended.returncode else [],
+        "g_steps": run.status().get("g_steps"),
+        "before": scores[0] if scores else None,
+        "after": scores[-1] if len(scores) > 1 else None,
+        "warnings": warnings,
+    }
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write(rows: list[dict[str, Any]], minutes: float, seed: int, out: Path) -> None:
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    about = {
+        "command": f"python benchmarks/learning.py minutes={minutes:g} seed={seed}",
+        "commit": git.stdout.strip(),
+        "device": f"{platform.machine()}, one thread",
+        "torch": torch.__version__,
+    }
+    out.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    table = ["| model | g_steps | before | after | warnings |", "|---|---|---|---|---|"]
+    for row in rows:
+        before, after = (f"{row[key]:.1f}" if row[key] is not None else "—" for key in ("before", "after"))
+        said = ", ".join(row["warnings"]) or ("—" if row["exit"] == 0 else f"exit {row['exit']}")
+        table.append(f"| `{row['model']}` | {row['g_steps']} | {before} | {after} | {said} |")
+    text = "\n".join([f"{key}: {value}  " for key, value in about.items()])
+    out.with_suffix(".md").write_text(f"# Learning\n\n{__doc__}\n{text}\n\n" + "\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    main()

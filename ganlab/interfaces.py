@@ -233,7 +233,7 @@ class Augment(ABC):
 
     @abstractmethod
     def __call__(self, images: Tensor, noise: Noise) -> Tensor:
-        """Returns changed images of the same shape and range as `images`, `(N, C, H, W)` in `[-1, 1]`."""
+        """Returns changed images of the same shape as `images`, `(N, C, H, W)` in `[-1, 1]`; some leave that range."""
 
 
 class Features(NamedTuple):

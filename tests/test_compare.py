@@ -63,7 +63,7 @@ def runs(tmp_path: Path) -> Path:
 def test_seeds_are_one_row_with_mean_and_deviation(runs: Path) -> None:
     """Catches: the population's deviation (2.0), seeds as rows, the seed among the keys that differ."""
     comparison = compare(find_runs([runs]))
-    assert comparison.keys == ["loss._target_"]
+    assert comparison.keys == ["loss._target_", "loss.real_target"]
     cells = {len(row.runs): row.cells["fd_efflite0_2k_train"] for row in comparison.rows}
     assert cells[2].mean == 12.0
     assert cells[2].sd == pytest.approx(8**0.5)

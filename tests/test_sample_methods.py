@@ -190,6 +190,26 @@ def test_langevin_without_noise_climbs_to_the_mode() -> None:
     torch.testing.assert_close(chosen, POSTERIOR_MEAN.expand(9, 2), atol=1e-5, rtol=0)
 
 
+def test_langevin_shakes_each_place_in_its_own_way() -> None:
+    """Catches: noise that repeats in every block, or that depends on how many latents there are."""
+    method = LatentLangevin(num_steps=3)
+
+    def walk(num: int) -> Tensor:
+        return method(
+            torch.zeros(num, 1),
+            None,
+            lambda num, noise: torch.zeros(num, 1),
+            mixture_logits,
+            seed=0,
+            batch_size=64,
+            progress=lambda done, total: None,
+        )[:, 0]
+
+    chosen = walk(300)
+    assert len(chosen.unique()) == 300
+    torch.testing.assert_close(walk(20), chosen[:20], atol=1e-6, rtol=0)
+
+
 def test_langevin_knows_the_labels() -> None:
     """Catches: labels of another batch or block."""
     labels = torch.arange(270) % 3  # more than one block

@@ -70,9 +70,6 @@ class LPIPS:
             network: Any = vgg16(weights=None, init_weights=False)
         load_weights(network, read_weights(found.path), found.path, PUBLISHED.title)
         self._network = network.features[: TAPS[-1] + 1].to(memory_format=torch.channels_last)
-        for layer in self._network:
-            if isinstance(layer, torch.nn.ReLU):
-                layer.inplace = False  # what was tapped would be overwritten
         self._linear = _read_linear(linear_path)
 
     def to(self, device: torch.device) -> None:

@@ -33,7 +33,6 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Returns `(N, in_features + num_kernels)` for features `(N, in_features)`."""
         projected = torch.tensordot(features, self.kernels, 1)  # (N, B, C)
-        # Not torch.cdist: it cannot be differentiated twice.
         distances = (projected[:, None] - projected[None]).abs().sum(3)  # (N, N, B)
         return torch.cat([features, torch.exp(-distances).sum(1)], 1)
 

@@ -23,12 +23,12 @@ def sample(options: SampleOptions) -> None:
 
     from tqdm import tqdm
 
-    from ganlab.build import from_run, parse_device
+    from ganlab.build import discriminator_from_run, from_run, parse_device
     from ganlab.sample.modes import MODES, Drawing
-    from ganlab.sampling import METHODS, Sampler
+    from ganlab.sampling import Sampler, choose_method
     from ganlab.tracking.run_folder import RunFolder
 
-    method = METHODS[options.method](vars(options))
+    method = choose_method(options.method, vars(options))
     folder = RunFolder(options.run)
     config, generator, counters = from_run(folder, options.checkpoint, options.generator, options.plugins)
     generator.to(parse_device(options.device))
@@ -46,8 +46,6 @@ def sample(options: SampleOptions) -> None:
 
     def choose(sampler: Sampler) -> None:
         if method is not None:
-            from ganlab.build import discriminator_from_run
-
             discriminator = discriminator_from_run(folder, options.checkpoint, options.plugins)
             with tqdm(total=len(sampler.latents), desc=options.method, unit="image", leave=False) as bar:
                 sampler.improve(method, discriminator, lambda done, total: bar.update(done - bar.n))

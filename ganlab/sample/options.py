@@ -52,10 +52,8 @@ MOVIES = (".gif", ".mp4")
 _BELONGS = {
     **dict.fromkeys(("path", "steps", "fps"), ("mode", "interpolate")),
     **dict.fromkeys(("k", "extractor"), ("mode", "neighbours")),
-    **dict.fromkeys(("drs_percentile", "drs_gamma", "drs_burn_in"), ("method", "drs")),
-    **dict.fromkeys(("ddls_steps", "ddls_step_size", "ddls_noise"), ("method", "ddls")),
 }
-"""Options that mean nothing without another."""
+"""Options that mean nothing without another; those of methods are checked where methods are made."""
 
 
 @dataclass
@@ -106,8 +104,6 @@ def check(options: SampleOptions) -> None:
     for key, (owner, value) in _BELONGS.items():
         if getattr(options, key) is not None and getattr(options, owner) != value:
             raise ConfigurationError(f"{key}={getattr(options, key)}: belongs to {owner}={value}")
-    if options.drs_percentile is not None and options.drs_gamma is not None:
-        raise ConfigurationError("drs_gamma= takes the place of drs_percentile=: give one of them")
     suffix = Path(options.out).suffix
     if suffix in MOVIES and options.mode != "interpolate":
         raise ConfigurationError(f"out={options.out}: a movie belongs to mode=interpolate; give a folder")

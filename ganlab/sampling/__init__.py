@@ -1,6 +1,6 @@
 """Images from a trained generator: fixed lists of latents, paths between them, and latents that D has chosen."""
 
-from ganlab.sampling.choice import METHODS
+from ganlab.sampling.choice import METHODS, choose_method
 from ganlab.sampling.langevin import LatentLangevin
 from ganlab.sampling.method import LatentMethod
 from ganlab.sampling.paths import class_weights, interpolate, interpolate_linearly
@@ -15,6 +15,7 @@ __all__ = [
     "LatentMethod",
     "RejectionSampling",
     "Sampler",
+    "choose_method",
     "class_weights",
     "describe_batch_norm",
     "interpolate",

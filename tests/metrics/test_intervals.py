@@ -103,6 +103,15 @@ def test_what_does_not_apply_is_left_out_with_a_reason(
     assert "is left out: intra_class compares classes, and this generator is unconditional" in lines[1]
 
 
+def test_a_reason_is_said_once_and_by_one_rank(capsys: pytest.CaptureFixture[str]) -> None:
+    """Catches a line at each evaluation of a run, and one of each rank."""
+    skipping, others = SkipInapplicable(), SkipInapplicable()
+    for _ in range(2):
+        skipping.skip("cas", ConfigurationError("no labels"), visible=True)
+        others.skip("cas", ConfigurationError("no labels"), visible=False)
+    assert capsys.readouterr().err == "ganlab: metrics.cas is left out: no labels\n"
+
+
 def test_images_without_a_generator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Catches probes that end the evaluation of images."""
     images = torch.randint(0, 256, (60, 1, 12, 12), generator=torch.Generator().manual_seed(9)).byte()

@@ -82,6 +82,23 @@ def test_interval_covers_the_spread_over_generators() -> None:
     assert all(low < e.value < high for e in estimates if e.ci95 for low, high in [e.ci95])
 
 
+@pytest.mark.parametrize("num", [6, 7])
+def test_interval_is_the_jackknife(num: int) -> None:
+    """One subset of all images, left out one by one. Catches: row sums of the wrong block, or elsewhere."""
+    fake, real = normal(num, 3, seed=7) + 1, normal(num, 3, seed=8)
+    among, across = ((fake @ other.T / 3 + 1) ** 3 for other in (fake, real))
+    without = []
+    for place in range(num):
+        kept = [i for i in range(num) if i != place]
+        square = among[kept][:, kept]
+        pairs = (square.sum() - square.diagonal().sum()) / ((num - 1) * (num - 2))
+        without.append(pairs - 2 * across[kept].mean())
+    deviation = (torch.stack(without) - torch.stack(without).mean()).square().sum().sqrt()
+    estimate = kernel_distance(fake, real, 1, num)
+    assert estimate.ci95 is not None
+    assert estimate.ci95[1] - estimate.value == pytest.approx(1.959964 * float(deviation), rel=1e-6)
+
+
 def test_metric() -> None:
     """Catches: a subset larger than the images, a protocol that does not say so, global random numbers."""
     fake, real = normal(50, 4, seed=5).float(), normal(40, 4, seed=6).float()

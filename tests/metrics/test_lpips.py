@@ -49,7 +49,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def test_definition(files: tuple[str, str], channels: int) -> None:
     """Written out over torchvision's own network.
 
-    Catches: layers before the ReLU, activations that a later layer overwrites, weights out of order, a norm of places.
+    Catches: layers before the ReLU, weights out of order, norms over places, another scale of pixels.
     """
     from torchvision.models import vgg16
 

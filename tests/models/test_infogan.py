@@ -84,7 +84,7 @@ def test_truncation_leaves_categories() -> None:
 
 @pytest.mark.parametrize("image_size", [28, 32])
 def test_shapes_and_heads(image_size: int) -> None:
-    """Catches logit and codes from different features, and a head left without gradient."""
+    """Catches logit and codes from different features, and a head that its layers do not learn from."""
     generator, discriminator = make(image_size)
     images = generator(generator.draw_latents(3, Noise(1)))
     assert images.shape == (3, 1, image_size, image_size)
@@ -95,6 +95,9 @@ def test_shapes_and_heads(image_size: int) -> None:
     assert judgement.codes is not None
     assert judgement.codes.shape == (3, 7)
     assert torch.equal(judgement.logits, discriminator.to_logit(judgement.features)[:, 0])
+    for head in (judgement.codes, judgement.logits):
+        (gradient,) = torch.autograd.grad(head.square().sum(), images, retain_graph=True)
+        assert gradient.abs().sum() > 0
     (judgement.codes.square().sum() + judgement.logits.sum()).backward()
     for network in (generator, discriminator):
         for name, parameter in network.named_parameters():

@@ -27,7 +27,7 @@ def test_minibatch_discrimination() -> None:
 
 
 def test_minibatch_discrimination_can_be_penalized() -> None:
-    """Catches torch.cdist, which has no second derivative."""
+    """Catches kernels or features that gradients do not reach."""
     layer = MinibatchDiscrimination(4, 3, 2)
     features = torch.randn(2, 4, requires_grad=True)
     (gradient,) = torch.autograd.grad(layer(features)[:, 4:].sum(), features, create_graph=True)
@@ -35,6 +35,9 @@ def test_minibatch_discrimination_can_be_penalized() -> None:
     assert layer.kernels.grad is not None
     assert layer.kernels.grad.isfinite().all()
     assert layer.kernels.grad.abs().sum() > 0
+    wide = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(layer.double(), (wide,))
+    layer.float()
     assert layer(features[:1])[0, 4:].tolist() == [1.0, 1.0, 1.0]
 
 

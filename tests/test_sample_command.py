@@ -331,6 +331,9 @@ def test_options_of_methods_are_checked(name: str, typed: dict[str, float], word
     with pytest.raises(ConfigurationError, match=words):
         choose_method(name, typed)
     assert choose_method("plain", {"drs_gamma": None}) is None
+    still = choose_method("ddls", {"ddls_noise": 0.0})
+    assert still is not None
+    assert still.description["noise"] == 0.0
 
 
 def test_all_that_may_be_typed_is_there() -> None:

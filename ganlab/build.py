@@ -40,6 +40,9 @@ from ganlab.resume import Plan
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Trackers
 
+SPLITS = {"train": ("train",), "test": ("test",), "both": ("train", "test")}
+"""What `evaluate.reference` may be, and the splits that scores are computed against."""
+
 
 def build_data(config: Config) -> GANDataModule:
     """Makes the data module; data are read when first asked for."""
@@ -105,19 +108,24 @@ def build_evaluation(
     data: GANDataModule,
     device: torch.device,
     extractor: FeatureExtractor | None = None,
-    reference: ImageData | ReferenceStatistics | None = None,
+    reference: ImageData | ReferenceStatistics | tuple[ImageData, ...] | None = None,
 ) -> Evaluation:
     """Makes what scores a generator: metrics, extractor and reference, by default those of the configuration."""
     evaluate = config["evaluate"]
     return Evaluation(
         metrics=build_metrics(config["metrics"]),
         extractor=(extractor or build_extractor(evaluate["extractor"])).to(device),
-        reference=reference or data.data(evaluate["reference"]),
+        reference=reference or build_references(data, evaluate["reference"]),
         num_samples=evaluate["num_samples"],
         batch_size=evaluate["batch_size"],
         cache_dir=cache_dir(),
         device=device,
     )
+
+
+def build_references(data: GANDataModule, name: str) -> tuple[ImageData, ...]:
+    """Returns the splits that `train`, `test` or `both` stand for."""
+    return tuple(data.data(split) for split in SPLITS[name])
 
 
 def build_metrics(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, GeneratorMetric | GeneratorProbe]:

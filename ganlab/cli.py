@@ -7,10 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
 from hydra import main as hydra_main
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -126,19 +128,32 @@ def parse_options(options: type[Options], arguments: Sequence[str], usage: str) 
 
 
 def compose_group(group: str, option: str) -> dict[str, Any]:
-    """Reads one option of a configuration group, `conf/<group>/<option>.yaml`, unresolved.
+    """Reads one option of a configuration group, `<group>/<option>.yaml`, unresolved.
+
+    It is looked for in ganlab's own folder and then in those of the command's `hydra.searchpath`.
 
     Raises:
         ConfigurationError: if there is no such option.
     """
-    folder = conf_dir() / group
-    path = folder / f"{option}.yaml"
-    options = sorted(file.stem for file in folder.glob("*.yaml"))
-    if option not in options:
+    files = {
+        file.stem: file
+        for folder in reversed([conf_dir(), *_searched_folders()])
+        for file in sorted((folder / group).glob("*.yaml"))
+    }
+    options, path = sorted(files), files.get(option)
+    if path is None:
         raise ConfigurationError(
             f"{group}={option}: no such option{_nearest(option, options)}; options: {', '.join(options)}"
         )
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+
+
+def _searched_folders() -> list[Path]:
+    """Returns the folders of one's own that Hydra composes the running command from; none without Hydra."""
+    if not HydraConfig.initialized():
+        return []
+    sources = HydraConfig.get().runtime.config_sources
+    return [Path(source.path) for source in sources if source.schema == "file" and source.provider != "main"]
 
 
 def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str:

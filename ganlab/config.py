@@ -90,7 +90,7 @@ class Evaluate(Section):
     num_samples: PositiveInt
     batch_size: PositiveInt
     extractor: str
-    reference: Literal["train", "test"]
+    reference: Literal["train", "test", "both"]
     batch_norm: Literal["running", "batch", "standing"]
 
 

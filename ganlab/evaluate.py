@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from ganlab.metrics.evaluation import Score
     from ganlab.metrics.reference import ReferenceStatistics
 
-    Reference = ImageData | ReferenceStatistics
+    Reference = ImageData | ReferenceStatistics | tuple[ImageData, ...]
 
 USAGE = """usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
        python -m ganlab.evaluate images=PATH reference=NAME_OR_PATH [option=value ...]
 
   run=DIR            run folder that training printed; it may still be training
   images=PATH        folder or .zip of images of one size, or .npz of uint8 samples (images or arr_0, N H W C)
-  reference=WHAT     train or test split of the run's data (default: the run's setting); or a data set of conf/data,
+  reference=WHAT     train, test or both splits of the run's data (default: the run's); or a data set of conf/data,
                      a folder, .zip or .npz of images, or an .npz of statistics (mu, sigma; Fréchet distance only)
   metrics=NAME       quick, paper, all, modes, ..., or a list: [frechet,kid]; default: the run's, or quick
   num_samples=N      images to score; default: the run's evaluate.num_samples, or all
@@ -123,8 +123,8 @@ def _evaluate_run(run_dir: str, options: EvaluateOptions, parts: Parts) -> None:
     extractor = build.build_extractor(name, trusted, **parts["extractor"])
     data = build.build_data(config)
     reference = (
-        data.data(config["evaluate"]["reference"])
-        if options.reference in (None, "train", "test")
+        build.build_references(data, config["evaluate"]["reference"])
+        if options.reference in (None, *build.SPLITS)
         else _find_reference(options, parts, extractor.num_features, data.image_size, data.channels)
     )
     evaluation = build.build_evaluation(config, data, device, extractor, reference)
@@ -229,10 +229,11 @@ def _find_reference(
 
 def _with_options(config: Config, options: EvaluateOptions) -> Config:
     """Returns the run's configuration with its evaluation changed as typed."""
+    from ganlab import build
     from ganlab.sampling import BATCH_NORM_POLICIES
 
     changed = {name: getattr(options, name) for name in _FROM_RUN if getattr(options, name) is not None}
-    if options.reference in ("train", "test"):
+    if options.reference in build.SPLITS:
         changed["reference"] = options.reference
     if options.batch_norm not in (None, *BATCH_NORM_POLICIES):
         raise ConfigurationError(
@@ -284,6 +285,12 @@ def _export(
     from ganlab.metrics.reference import ImageReference
     from ganlab.metrics.statistics_file import write_statistics
 
+    if isinstance(reference, tuple):
+        if len(reference) > 1:
+            raise ConfigurationError(
+                "export_reference=: with reference=both there are two; choose train or test"
+            )
+        (reference,) = reference
     if isinstance(reference, ImageData):
         device = next((weight.device for weight in extractor.parameters()), "cpu")
         reference = ImageReference(reference, extractor, cache_dir(), batch_size, device).statistics()
@@ -298,11 +305,11 @@ def _print_table(title: str, scores: "list[Score]") -> None:
         interval = f"  95 % [{score.ci95[0]:.6g}, {score.ci95[1]:.6g}]" if score.ci95 is not None else ""
         print(f"  {score.metric:<32} {score.value:.6g}{spread}{interval}")
     protocol = scores[0].protocol
-    reference = next((score.protocol["reference"] for score in scores if score.protocol["reference"]), None)
-    against = "nothing"
-    if reference:
-        count = f"{reference['num']:,} {reference['split']} images" if reference["num"] else "the statistics"
-        against = f"{count} of {reference['name']}"
+    described = {}
+    for found in filter(None, (score.protocol["reference"] for score in scores)):
+        count = f"{found['num']:,} {found['split']} images" if found["num"] else "the statistics"
+        described[found["split"]] = f"{count} of {found['name']}"
+    against = " and ".join(described.values()) or "nothing"
     norm = f", batch norm {protocol['batch_norm']}" if protocol["batch_norm"] else ""
     print(
         f"  {protocol['num_samples']:,} samples ({protocol['generator']}{norm}) against {against}, "

@@ -1,9 +1,10 @@
 """Does every model learn? Trains each, narrowed, for the same time on digits and scores it before and after.
 
-usage: python benchmarks/learning.py [minutes=1] [models=dcgan,sngan] [out=benchmarks/results/learning] [seed=0]
+usage: python benchmarks/learning.py [minutes=2] [models=dcgan,sngan] [out=benchmarks/results/learning] [seed=0]
 
 One process per model, one thread each. Writes OUT.json, OUT.md and grids OUT/<model>.png. The score is a Fréchet
 distance through EfficientNet-Lite0 (1,000 samples, the 1,500 training digits): it compares within this table only.
+StackGAN's stage II begins with a stage I of 8 px, trained for the same time.
 """
 
 import json
@@ -22,13 +23,13 @@ from ganlab.cli import compose_config
 from ganlab.paths import conf_dir
 from ganlab.tracking.run_folder import RunFolder
 
-NARROW = {"transgan": 16, "vae": 16}
 WIDTH = 16
+FIRST_STAGE = {"stackgan_stage2": ("model=stackgan_stage1", "data.image_size=8")}
 
 
 def main() -> None:
     options = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    minutes, seed = float(options.get("minutes", 1)), int(options.get("seed", 0))
+    minutes, seed = float(options.get("minutes", 2)), int(options.get("seed", 0))
     out = Path(options.get("out", "benchmarks/results/learning"))
     shipped = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
     models = options["models"].split(",") if "models" in options else shipped
@@ -43,21 +44,19 @@ def main() -> None:
 
 def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dict[str, Any]:
     """Trains one model in a process of its own and reads its scores from the run folder."""
-    width = NARROW.get(name, WIDTH)
     other = "encoder" if "encoder" in compose_config(f"model={name}")["model"] else "discriminator"
-    overrides = [
-        *(f"model={name}", "data=digits", "data.image_size=32", "trainer=cpu", "logger=none", f"seed={seed}"),
-        *(f"model.generator.channels={width}", f"model.{other}.channels={width}", "data.batch_size=32"),
-        *("budget.g_steps=null", f"budget.minutes={minutes}", "evaluate.before_training=true"),
-        *("evaluate.num_samples=1000", "evaluate.extractor=efflite0", f"run_dir={run_dir}"),
+    narrow = [
+        *("data=digits", "data.batch_size=32", "trainer=cpu", "logger=none", f"seed={seed}"),
+        *(f"model.generator.channels={WIDTH}", f"model.{other}.channels={WIDTH}"),
+        *("budget.g_steps=null", f"budget.minutes={minutes}"),
     ]
-    ended = subprocess.run(
-        [sys.executable, "-m", "ganlab.train", *overrides],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    start = []
+    if name in FIRST_STAGE:
+        first = run_dir.with_name("first_stage")
+        train([*FIRST_STAGE[name], *narrow, "metrics=none", f"run_dir={first}"])
+        start = [f"initialize.run={first}"]
+    scored = ["evaluate.before_training=true", "evaluate.num_samples=1000", "evaluate.extractor=efflite0"]
+    ended = train([f"model={name}", "data.image_size=32", *narrow, *start, *scored, f"run_dir={run_dir}"])
     run = RunFolder(run_dir)
     scores = [line["value"] for line in run.results() if line["metric"].startswith("fd_")]
     warnings = sorted({line["kind"] for line in lines(run_dir / "warnings.jsonl")})
@@ -72,6 +71,16 @@ def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dic
         "after": scores[-1] if len(scores) > 1 else None,
         "warnings": warnings,
     }
+
+
+def train(overrides: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "ganlab.train", *overrides],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ VERBS = {
     "train": "train a GAN: ganlab train model=sngan data=cifar10",
     "evaluate": "score a run or a folder of images: ganlab evaluate run=RUN_DIR",
     "compare": "table of runs: ganlab compare runs/",
+    "data": "check or prepare your own images: ganlab data check PATH",
     "sample": "draw images from a run: ganlab sample run=RUN_DIR num=64 out=DIR",
 }
 

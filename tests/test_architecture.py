@@ -22,14 +22,17 @@ ROWS = (
         *("drawing", "paths", "tables"),
     ),
     ("modules", "data", "scoring", "config"),
-    ("tracking",),
-    ("checkpoint",),
+    ("tracking", "reading"),
+    ("checkpoint", "sweeping"),
+    ("checkpoint_folder",),
     ("resume", "comparison"),
     ("callbacks", "cli", "instantiation"),
     ("scheduling",),
     ("assembly",),
     ("build",),
     ("train", "evaluate", "sample", "compare", "dashboard"),
+    ("report",),
+    ("command",),
     ("__main__",),
 )
 """The modules and sub-packages of ganlab. A room imports from itself and from the rows above
@@ -53,10 +56,13 @@ MATHEMATICS = {
 }
 """Rooms that import torch and numpy only, so that they outlive the frameworks."""
 
-TORCH_FREE = {"__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables"}
+TORCH_FREE = {
+    *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables"),
+    *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
+}
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""
 
-CONFIGURED = {"build", "instantiation", "paths", "train", "evaluate", "sample", "config", "cli"}
+CONFIGURED = {"build", "instantiation", "paths", "train", "evaluate", "sample", "config", "cli", "sweeping"}
 ONLY_IN = {
     "pytorch_lightning": {"modules", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"},
     "lightning": set(),  # the same library by another name, whose classes are not those of pytorch_lightning
@@ -116,7 +122,12 @@ Rule = Callable[[Source], Iterator[str]]
 
 
 def room_of(module: str) -> str:
-    """Returns the second part of a dotted name; `__init__` for ganlab itself and its dunder names."""
+    """Returns the second part of a dotted name; `__init__` for ganlab itself and its dunder names.
+
+    A room's own command (`ganlab.data.__main__`) stands below the other commands.
+    """
+    if module.endswith(".__main__") and module.count(".") > 1:
+        return "command"
     second = [*module.split("."), "__init__"][1]
     return "__init__" if second.startswith("__") and second != "__main__" else second
 

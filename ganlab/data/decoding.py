@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RAM_PIXELS = 64
 """Images up to this height and width are held in memory, larger ones are memory-mapped."""
+MAX_PIXELS = 80_000_000
+"""No image may be larger: a small file can claim any size, and would fill the memory."""
 _FORMAT = 1  # part of every key: raise it when `fit` changes its pixels
 _BLOCK_BYTES = 4 << 20
 
@@ -60,6 +62,7 @@ def fit(image: "Image", image_size: tuple[int, int], channels: int) -> NDArray[n
     from PIL import ImageOps
     from PIL.Image import Resampling
 
+    check_readable(image)
     image = _to_mode(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
     height, width = image_size
     if image.size != (width, height):
@@ -72,6 +75,18 @@ def fit(image: "Image", image_size: tuple[int, int], channels: int) -> NDArray[n
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
+def check_readable(image: "Image") -> None:
+    """Refuses images that would fill the memory, or whose pixels have no obvious 8 bits, before they are decoded.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are read")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels are not supported")
+
+
 def _to_mode(image: "Image", mode: str) -> "Image":
     """Converts any 8- or 16-bit image to `L` or `RGB`."""
     from PIL import Image
@@ -81,8 +96,6 @@ def _to_mode(image: "Image", mode: str) -> "Image":
         if pixels.min() < 0 or pixels.max() > 65535:
             raise ValueError("32-bit pixels are not supported")
         return Image.fromarray(((pixels + 128) // 257).astype(np.uint8)).convert(mode)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels are not supported")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

@@ -32,14 +32,7 @@ class ImageFolder(ImageSource):
         folder = split_path(self._paths, split)
         if not folder.is_dir():
             raise DataError(f"there is no folder {folder}: set data.root to a folder of images")
-        names = sorted(
-            (Path(parent) / name).relative_to(folder).as_posix()
-            for parent, _, names in os.walk(folder)
-            for name in names
-            if is_image_name(name)
-        )
-        if not names:
-            raise DataError(f"{folder} holds no images: it needs files that end with {', '.join(SUFFIXES)}")
+        names = names_in_folder(folder)
         images = decode(folder_originals(folder, names), image_size, channels, cache_dir)
         return LoadedImages(images, *classes_of_folders(names))
 
@@ -58,6 +51,23 @@ def split_path(paths: dict[str, str | None], split: str) -> Path:
 def is_image_name(name: str) -> bool:
     """Whether a file name means an image; hidden files (such as macOS's `._x.jpg`) do not."""
     return name.lower().endswith(SUFFIXES) and not PurePosixPath(name).name.startswith(".")
+
+
+def names_in_folder(folder: Path) -> list[str]:
+    """Lists the images below a folder, sorted by path.
+
+    Raises:
+        DataError: if it holds none.
+    """
+    names = sorted(
+        (Path(parent) / name).relative_to(folder).as_posix()
+        for parent, _, files in os.walk(folder)
+        for name in files
+        if is_image_name(name)
+    )
+    if not names:
+        raise DataError(f"{folder} holds no images: it needs files that end with {', '.join(SUFFIXES)}")
+    return names
 
 
 def folder_originals(folder: Path, names: Sequence[str]) -> Originals:

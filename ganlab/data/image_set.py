@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ganlab.data.datamodule import checksum
 from ganlab.data.decoding import Originals, decode_array
-from ganlab.data.image_folder import ImageFolder, folder_originals, is_image_name
-from ganlab.data.image_zip import ImageZip, zip_originals
+from ganlab.data.image_folder import ImageFolder, folder_originals, names_in_folder
+from ganlab.data.image_zip import ImageZip, names_in_zip, open_zip, zip_originals
 from ganlab.data.source import LoadedImages
 from ganlab.errors import DataError
 from ganlab.interfaces import ImageData
@@ -65,16 +65,9 @@ def load_images(
 def _measure(path: Path) -> tuple[tuple[int, int], int]:
     """Reads the headers of all images: their one height and width, and 1 or 3 channels."""
     if path.is_dir():
-        names = sorted(
-            file.relative_to(path).as_posix() for file in path.rglob("*") if is_image_name(file.name)
-        )
-        return _common_size(folder_originals(path, names))
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if is_image_name(name))
-            return _common_size(zip_originals(archive, names))
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{path} is not a whole zip archive ({error}): get or make it again") from error
+        return _common_size(folder_originals(path, names_in_folder(path)))
+    with open_zip(path) as archive:
+        return _common_size(zip_originals(archive, names_in_zip(archive)))
 
 
 def _common_size(originals: Originals) -> tuple[tuple[int, int], int]:
@@ -93,8 +86,6 @@ def _common_size(originals: Originals) -> tuple[tuple[int, int], int]:
                 f"{name} in {originals.origin} cannot be read ({error}): mend or remove it"
             ) from error
         sizes.setdefault((height, width), name)
-    if not sizes:
-        raise DataError(f"{originals.origin} holds no images: it needs PNG, JPEG, WebP or BMP files")
     if len(sizes) > 1:
         (first, one), (second, other) = list(sizes.items())[:2]
         raise DataError(

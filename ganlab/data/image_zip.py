@@ -22,7 +22,8 @@ class ImageZip(ImageSource):
     """All images in a zip archive, sorted by name, with labels from `dataset.json` if that has any.
 
     The convention is that of Karras et al. 2020 (arXiv 2006.06676): `{"labels": [["a/b.png", 0], ...]}` or
-    `{"labels": null}`. Classes are named after their folders if each has one of its own, else `0`, `1`, ...
+    `{"labels": null}`. Classes are named by a list `class_names` beside the labels, else after their folders if
+    each has one of its own, else `0`, `1`, ...
 
     Args:
         path: archive of the `train` split.
@@ -37,16 +38,36 @@ class ImageZip(ImageSource):
         path = split_path(self._paths, split)
         if not path.is_file():
             raise DataError(f"there is no file {path}: set data.root to a zip archive of images")
-        try:
-            archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is not a whole zip archive ({error}): get or make it again") from error
-        with archive:
-            names = sorted(name for name in archive.namelist() if is_image_name(name))
-            if not names:
-                raise DataError(f"{path} holds no images: it needs files that end with {', '.join(SUFFIXES)}")
+        with open_zip(path) as archive:
+            names = names_in_zip(archive)
             images = decode(zip_originals(archive, names), image_size, channels, cache_dir)
-            return LoadedImages(images, *_labels(archive, names))
+            return LoadedImages(images, *labels_of_zip(archive, names))
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Opens an archive to read.
+
+    Raises:
+        DataError: if it is none, or not whole.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is not a whole zip archive ({error}): get or make it again") from error
+
+
+def names_in_zip(archive: zipfile.ZipFile) -> list[str]:
+    """Lists the images of an open archive, sorted by name.
+
+    Raises:
+        DataError: if it holds none.
+    """
+    names = sorted(name for name in archive.namelist() if is_image_name(name))
+    if not names:
+        raise DataError(
+            f"{archive.filename} holds no images: it needs files that end with {', '.join(SUFFIXES)}"
+        )
+    return names
 
 
 def zip_originals(archive: zipfile.ZipFile, names: Sequence[str]) -> Originals:
@@ -62,13 +83,18 @@ def zip_originals(archive: zipfile.ZipFile, names: Sequence[str]) -> Originals:
     )
 
 
-def _labels(archive: zipfile.ZipFile, names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Reads the labels of `names`; none where the archive has none."""
+def labels_of_zip(archive: zipfile.ZipFile, names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Reads the labels and class names of `names`; none where the archive has none.
+
+    Raises:
+        DataError: if `dataset.json` is unfit, or lacks an image.
+    """
     if _LABEL_FILE not in archive.namelist():
         return None, ()
     where = f"{_LABEL_FILE} in {archive.filename}"
     try:
-        pairs = json.loads(archive.read(_LABEL_FILE)).get("labels")
+        description = json.loads(archive.read(_LABEL_FILE))
+        pairs, class_names = description.get("labels"), description.get("class_names")
         by_name: dict[str, Any] = dict(pairs) if pairs is not None else {}
     except (ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(f'{where} is not {{"labels": [["a/b.png", 0], ...]}}: {error}') from error
@@ -83,7 +109,9 @@ def _labels(archive: zipfile.ZipFile, names: Sequence[str]) -> tuple[Tensor | No
     wrong = [label for label in labels if type(label) is not int or label < 0]
     if wrong:
         raise DataError(f"{where} has the label {wrong[0]!r}: labels are whole numbers from 0")
-    return torch.tensor(labels, dtype=torch.int64), _class_names(names, labels)
+    if not isinstance(class_names, list) or len(class_names) <= max(labels):
+        return torch.tensor(labels, dtype=torch.int64), _class_names(names, labels)
+    return torch.tensor(labels, dtype=torch.int64), tuple(map(str, class_names))
 
 
 def _class_names(names: Sequence[str], labels: Sequence[int]) -> tuple[str, ...]:

@@ -1,0 +1,108 @@
+"""`python -m ganlab.data check|prepare PATH ...`: looks at one's own images, or makes an archive for training of them.
+
+A verb among the data sets, because it is about files and not about runs.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganlab import cli
+from ganlab.errors import ConfigurationError, DataError
+
+USAGE = """\
+ganlab data check PATH [json=FILE]
+  reads every image of a folder or zip archive and lists all that are broken or would be changed; exit status 3 if
+  any is broken
+
+ganlab data prepare PATH out=FILE.zip image_size=64 [channels=3] [on_bad=refuse]
+  crops and resizes every image as training would, into one archive with labels, for data=image_zip;
+  on_bad=skip leaves out images that cannot be read, and names them"""
+
+
+@dataclass
+class CheckOptions:
+    json: str | None = None
+
+
+@dataclass
+class PrepareOptions:
+    out: str
+    image_size: int
+    channels: int = 3
+    on_bad: str = "refuse"
+
+
+def check(path: Path, options: CheckOptions) -> None:
+    """Prints what is there.
+
+    Raises:
+        DataError: if an image is broken, or labels are.
+    """
+    from ganlab.data.inspection import inspect
+    from ganlab.files import write_atomically
+
+    inspection = inspect(path)
+    if options.json is not None:
+        write_atomically(Path(options.json), (json.dumps(inspection.as_json(), indent=1) + "\n").encode())
+    print("\n".join(inspection.report()))
+    if inspection.broken:
+        raise DataError(
+            f"{len(inspection.broken)} of {len(inspection.images)} images in {path} cannot be read; mend or remove "
+            f"them, or leave them out: ganlab data prepare {path} out=FILE.zip image_size=SIZE on_bad=skip"
+        )
+    if inspection.label_fault is not None:
+        raise DataError(inspection.label_fault)
+    (height, width), _ = inspection.sizes.most_common(1)[0]
+    size = str(height) if height == width else f"[{height},{width}]"
+    advise(path, size, len(inspection.class_counts))
+
+
+def advise(path: Path, image_size: str, num_classes: int) -> None:
+    """Prints the command that trains on what lies there."""
+    kind = "folder" if path.is_dir() else "zip"
+    labels = f" data.labels=true data.num_classes={num_classes}" if num_classes else ""
+    print(
+        f"train on it: python -m ganlab.train data=image_{kind} data.root={path} "
+        f"data.image_size={image_size}{labels}"
+    )
+
+
+def prepare(path: Path, options: PrepareOptions) -> None:
+    """Writes the archive and says what was left out."""
+    if options.on_bad not in ("refuse", "skip"):
+        raise ConfigurationError(f"on_bad={options.on_bad}: choose refuse or skip")
+    if options.image_size < 1:
+        raise ConfigurationError(f"image_size={options.image_size}: must be a number of pixels >= 1")
+    from ganlab.data.preparation import prepare as write_archive
+
+    size = (options.image_size, options.image_size)
+    made = write_archive(path, Path(options.out), size, options.channels, options.on_bad == "skip")
+    for fault in made.left_out:
+        print(f"left out: {fault}")
+    print(
+        f"{options.out}: {made.num_images:,} images of {options.image_size} px; {len(made.left_out):,} left out"
+    )
+    advise(Path(options.out), f"{options.image_size} data.channels={options.channels}", made.num_classes)
+
+
+def command(arguments: list[str]) -> None:
+    """Runs `check` or `prepare`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return
+    verb, *rest = arguments
+    if verb not in ("check", "prepare"):
+        raise ConfigurationError(f"ganlab data {verb}: no such command; choose check or prepare")
+    if not rest or "=" in rest[0]:
+        raise ConfigurationError(f"ganlab data {verb} needs the PATH of a folder or zip archive of images")
+    path = Path(rest[0]).expanduser()
+    if verb == "check":
+        check(path, cli.parse_options(CheckOptions, rest[1:], USAGE))
+    else:
+        prepare(path, cli.parse_options(PrepareOptions, rest[1:], USAGE))
+
+
+if __name__ == "__main__":
+    cli.run(lambda: command(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""Makes one zip archive of equal images out of a folder or archive of any, for `data=image_zip`."""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from ganlab.data.decoding import Originals, fit
+from ganlab.data.inspection import labels_of, opened
+from ganlab.data.source import check_channels
+from ganlab.errors import DataError, StorageError
+from ganlab.files import atomic_path
+
+_WAVE = 256
+"""Images on their way at once: bounds the memory."""
+
+
+class Prepared(NamedTuple):
+    """What was written."""
+
+    num_images: int
+    num_classes: int
+    """0 without labels."""
+    left_out: list[str]
+    """Names of images that cannot be read, with the reasons."""
+
+
+def prepare(
+    path: Path, out: Path, image_size: tuple[int, int], channels: int = 3, skip_broken: bool = False
+) -> Prepared:
+    """Crops and resizes every image as training would, and writes them as PNG with their labels.
+
+    The archive follows Karras et al. 2020 (arXiv 2006.06676): `00000/img00000000.png` and `dataset.json`. Its bytes
+    depend on the images alone. It appears whole or not at all.
+
+    Args:
+        path: folder or zip archive of images.
+        out: the archive to write.
+        image_size: height and width.
+        channels: 1 (grey) or 3 (RGB).
+        skip_broken: leave out images that cannot be read, instead of refusing.
+
+    Raises:
+        DataError: if an image cannot be read, none is left, or labels are missing.
+        StorageError: if the archive cannot be written.
+    """
+    check_channels(channels)
+    with opened(path) as originals:
+        names = list(originals.names)
+        labels, class_names = labels_of(path, names)
+        faults: list[str] = []
+        kept: list[tuple[str, int]] = []
+        try:
+            with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+                for index, png in _pngs(originals, image_size, channels):
+                    if isinstance(png, str):
+                        faults.append(f"{names[index]} ({png})")
+                        continue
+                    name = f"{len(kept) // 1000:05d}/img{len(kept):08d}.png"
+                    archive.writestr(zipfile.ZipInfo(name), png)  # ZipInfo's own date: 1980, always
+                    kept.append((name, int(labels[index]) if labels is not None else -1))
+                if faults and (not skip_broken or not kept):
+                    raise DataError(_refusal(path, faults, len(names)))
+                description = {
+                    "labels": [list(pair) for pair in kept] if labels is not None else None,
+                    "class_names": list(class_names),
+                }
+                archive.writestr(zipfile.ZipInfo("dataset.json"), json.dumps(description))
+        except OSError as error:
+            raise StorageError(
+                f"{out}: cannot be written ({error.strerror or error}); free or permit it, or set out"
+            ) from error
+    return Prepared(len(kept), len(class_names), faults)
+
+
+def _pngs(
+    originals: Originals, image_size: tuple[int, int], channels: int
+) -> Iterator[tuple[int, bytes | str]]:
+    """Yields each image's index and its PNG, or why it cannot be read."""
+    from PIL import Image
+    from tqdm import tqdm
+
+    def make(index: int) -> bytes | str:
+        try:
+            with originals.read(index) as image:
+                pixels = fit(image, image_size, channels)
+        except Exception as error:  # decoders of broken files raise almost anything; all of it is reported
+            return str(error).replace("\n", " ") or type(error).__name__
+        file = io.BytesIO()
+        Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)).save(file, "png")
+        return file.getvalue()
+
+    num = len(originals.names)
+    bar = tqdm(total=num, desc="preparing", unit="img", delay=2, leave=False, disable=None)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for first in range(0, num, _WAVE):
+            indices = range(first, min(first + _WAVE, num))
+            yield from zip(indices, pool.map(make, indices), strict=True)
+            bar.update(len(indices))
+
+
+def _refusal(path: Path, faults: list[str], num: int) -> str:
+    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return (
+        f"{len(faults)} of {num} images in {path} cannot be read: {', '.join(faults[:3])}{more}; mend or remove "
+        "them, or set on_bad=skip"
+    )

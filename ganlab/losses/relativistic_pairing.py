@@ -13,7 +13,7 @@ class RelativisticPairing(AdversarialLoss):
     D minimises mean(softplus(-(r - f))), G minimises mean(softplus(-(f - r))).
 
     Source: Jolicoeur-Martineau, 2019, section 4.1 (RSGAN), arXiv 1807.00734; named RpGAN in R3GAN, Huang et al., 2024,
-    section 2.1, arXiv 2501.05441. G's loss is the non-saturating one, as in both.
+    section 2.2, arXiv 2501.05441. G's loss is the non-saturating one, as in both.
     """
 
     generator_needs_real = True

@@ -9,13 +9,17 @@ from torch.nn.functional import one_hot
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import as_float, doubling, normal_, normalized_doublings
+from ganlab.models.conditioning import check_num_classes, required
+from ganlab.models.sizes import check_positive, square_side
 
 _WIDTHS = {
     32: (12, 6, 3),  # table 2, CIFAR-10
     128: (24, 12, 8, 6, 2),  # table 1, ImageNet
 }
 """Widths of G from the start map to the last hidden layer, as multiples of `channels`."""
+
+_OTHERWISE = "another conditional model"
 
 
 class ACGANGenerator(Generator):
@@ -49,22 +53,21 @@ class ACGANGenerator(Generator):
     ) -> None:
         super().__init__()
         check_positive(latent_dim=latent_dim, channels=channels, image_channels=image_channels)
-        _check_classes(num_classes)
-        widths = [channels * multiple for multiple in _WIDTHS[_side(image_size)]]
+        check_num_classes("acgan", num_classes, minimum=1)
+        side = square_side("acgan", image_size, _WIDTHS, _OTHERWISE)
+        widths = [channels * multiple for multiple in _WIDTHS[side]]
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.project = normal_(nn.Linear(latent_dim + num_classes, widths[0] * 16))
-        layers: list[nn.Module] = [nn.ReLU()]
-        for in_channels, out_channels in pairwise(widths):
-            layers += [
-                _doubling(in_channels, out_channels, bias=False),
-                nn.BatchNorm2d(out_channels),
-                nn.ReLU(),
-            ]
-        self.layers = nn.Sequential(*layers, _doubling(widths[-1], image_channels, bias=True), nn.Tanh())
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            *normalized_doublings(widths, kernel_size=5),
+            doubling(widths[-1], image_channels, kernel_size=5),
+            nn.Tanh(),
+        )
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        classes = one_hot(_given(labels), self.num_classes).to(latents.dtype)
+        classes = one_hot(required(labels), self.num_classes).to(latents.dtype)
         maps = self.project(torch.cat([latents, classes], 1)).unflatten(1, (-1, 4, 4))
         return as_float(self.layers(maps))
 
@@ -100,12 +103,12 @@ class ACGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
-        _check_classes(num_classes)
+        check_num_classes("acgan", num_classes, minimum=1)
         if not 0 <= dropout < 1:
             raise ConfigurationError(
                 f"acgan needs 0 <= dropout < 1, got {dropout}: set model.discriminator.dropout"
             )
-        side = _side(image_size) // 8
+        side = square_side("acgan", image_size, _WIDTHS, _OTHERWISE) // 8
         self.num_classes = num_classes
         widths = [channels * 2**i for i in range(6)]
         layers: list[nn.Module] = [
@@ -131,34 +134,3 @@ class ACGANDiscriminator(Discriminator):
         features = self.layers(images)
         logits = as_float(self.to_logits(features))
         return Judgement(logits[:, 0], features, class_logits=logits[:, 1:])
-
-
-def _side(image_size: int | Sequence[int]) -> int:
-    height, width = as_height_width(image_size)
-    if height != width or height not in _WIDTHS:
-        raise ConfigurationError(
-            f"acgan makes square images of 32 or 128 pixels, got {height}x{width}: set data.image_size, or take "
-            "another conditional model"
-        )
-    return height
-
-
-def _check_classes(num_classes: int) -> None:
-    if num_classes < 1:
-        raise ConfigurationError(
-            f"acgan needs labels, got num_classes={num_classes}: set data.labels=true and take data with classes"
-        )
-
-
-def _given(labels: Tensor | None) -> Tensor:
-    if labels is None:
-        raise ConfigurationError(
-            "acgan needs labels, got none: set data.labels=true and take data with classes"
-        )
-    return labels
-
-
-def _doubling(in_channels: int, out_channels: int, bias: bool) -> nn.ConvTranspose2d:
-    return normal_(
-        nn.ConvTranspose2d(in_channels, out_channels, 5, stride=2, padding=2, output_padding=1, bias=bias)
-    )

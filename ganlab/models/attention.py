@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from ganlab.models.blocks import check_positive, xavier_
+from ganlab.models.blocks import xavier_
+from ganlab.models.sizes import check_positive
 
 
 class SelfAttention(nn.Module):

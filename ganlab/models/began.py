@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive
+from ganlab.models.blocks import as_float
+from ganlab.models.sizes import check_positive, count_doublings
 from ganlab.noise import Noise
 
 
@@ -96,13 +96,7 @@ class BEGANDiscriminator(Discriminator):
 
 
 def _num_scales(image_size: int | Sequence[int]) -> int:
-    """Counts the scales from 8x8 to the image."""
-    height, width = as_height_width(image_size)
-    if height != width or height < 16 or height & (height - 1):
-        raise ConfigurationError(
-            f"began makes square images of 16, 32, 64, 128, ... pixels, got {height}x{width}: set data.image_size"
-        )
-    return height.bit_length() - 3
+    return 1 + count_doublings("began", image_size, start_side=8)
 
 
 def _decoder(in_features: int, channels: int, image_channels: int, num_scales: int) -> nn.Sequential:

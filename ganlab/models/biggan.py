@@ -1,10 +1,9 @@
 """BigGAN: hierarchical latents and a shared class embedding that modulate wide residual blocks (Brock et al., 2019)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from torch.nn.functional import relu
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import apply_spectral_norm, as_float, as_height_width, check_positive
+from ganlab.models.blocks import apply_spectral_norm, as_float
 from ganlab.models.conditioning import (
     ConditionalUpBlock,
     LinearConditionalBatchNorm2d,
@@ -23,32 +22,19 @@ from ganlab.models.conditioning import (
     required,
 )
 from ganlab.models.sagan import wide_trunk
-
-Plan = TypeVar("Plan")
+from ganlab.models.sizes import Plan, check_positive, square_side
 
 BATCH_NORM_EPS = 1e-4
 """Added to the variance, as PyTorch-StudioGAN."""
 
 
-class _Plan(NamedTuple):
-    """Widths at one image size, in multiples of `channels`."""
-
-    generator: tuple[int, ...]
-    """Width of the start map and of each block."""
-    discriminator: tuple[int, ...]
-    """Width of each block."""
-    num_halvings: int
-    """How many blocks of D, from the first on, halve height and width."""
-    attention_side: int
-    """Height and width of the map that attention follows, in G and in D."""
-
-
 _PLANS = {
-    32: _Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
-    64: _Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32),  # PyTorch-StudioGAN; not in the paper
-    128: _Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 64),  # table 4
-    256: _Plan((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6, 64),  # table 5
+    32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
+    64: Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32),  # PyTorch-StudioGAN; not in the paper
+    128: Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 64),  # table 4
+    256: Plan((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6, 64),  # table 5
 }
+"""Multiples of `channels`."""
 
 
 class BigGANGenerator(Generator):
@@ -90,13 +76,13 @@ class BigGANGenerator(Generator):
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels, embedding_dim=embedding_dim)
         check_num_classes("biggan", num_classes, minimum=0)
-        plan = plan_of("biggan", _PLANS, image_size)
+        plan = _PLANS[square_side("biggan", image_size, _PLANS)]
         widths = [channels * multiple for multiple in plan.generator]
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.chunk_dim = _chunk_dim(latent_dim, num_chunks=len(widths))
         self.start_shape = (widths[0], 4, 4)
-        self.num_before_attention = int(math.log2(plan.attention_side // 4))
+        self.num_before_attention = plan.num_before_attention(start_side=4)
         condition_dim = self.chunk_dim + (embedding_dim if num_classes else 0)
         norm = partial(LinearConditionalBatchNorm2d, condition_dim=condition_dim, eps=BATCH_NORM_EPS)
         self.embedding = nn.Embedding(num_classes, embedding_dim) if num_classes else None
@@ -151,12 +137,11 @@ class BigGANDiscriminator(Discriminator):
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
         check_num_classes("biggan", num_classes, minimum=0)
-        plan = plan_of("biggan", _PLANS, image_size)
+        side = square_side("biggan", image_size, _PLANS)
+        plan = _PLANS[side]
         widths = [channels * multiple for multiple in plan.discriminator]
         self.num_classes = num_classes
-        self.blocks = wide_trunk(
-            image_channels, widths, as_height_width(image_size)[0], plan.num_halvings, plan.attention_side
-        )
+        self.blocks = wide_trunk(image_channels, widths, side, plan)
         self.head = ProjectionHead(widths[-1], num_classes)
         orthogonalize(self)
         apply_spectral_norm(self)
@@ -166,8 +151,7 @@ class BigGANDiscriminator(Discriminator):
         return self.judge(images, labels).logits
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
-        features = relu(self.blocks(images)).sum((2, 3))
-        return Judgement(self.head(features, labels), features)
+        return self.head.judge(self.blocks(images), labels)
 
 
 def truncate_normal(latents: Tensor, truncation: float) -> Tensor:
@@ -205,21 +189,6 @@ def orthogonalize(network: nn.Module) -> None:
             nn.init.orthogonal_(layer.weight)
         if isinstance(layer, nn.Linear | nn.Conv2d) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
-
-
-def plan_of(model: str, plans: Mapping[int, Plan], image_size: int | Sequence[int]) -> Plan:
-    """Returns the plan for square images of `image_size`.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    height, width = as_height_width(image_size)
-    if height != width or height not in plans:
-        raise ConfigurationError(
-            f"{model} makes square images of {', '.join(map(str, plans))} pixels, got {height}x{width}: set "
-            "data.image_size"
-        )
-    return plans[height]
 
 
 def _chunk_dim(latent_dim: int, num_chunks: int) -> int:

@@ -1,10 +1,8 @@
 """BigGAN-deep: BigGAN with bottleneck blocks and latents that are not split (Brock et al., 2019, appendix B)."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +10,8 @@ from torch.nn.functional import avg_pool2d, relu
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.biggan import BATCH_NORM_EPS, orthogonalize, plan_of, truncate_normal
-from ganlab.models.blocks import apply_spectral_norm, as_float, as_height_width, check_positive
+from ganlab.models.biggan import BATCH_NORM_EPS, orthogonalize, truncate_normal
+from ganlab.models.blocks import apply_spectral_norm, as_float
 from ganlab.models.conditioning import (
     LinearConditionalBatchNorm2d,
     ProjectionHead,
@@ -22,27 +20,15 @@ from ganlab.models.conditioning import (
     normalize_embeddings,
     required,
 )
-
-
-class _Plan(NamedTuple):
-    """Widths at one image size, in multiples of `channels`."""
-
-    generator: tuple[int, ...]
-    """Width of the start map and after each stage of two blocks."""
-    discriminator: tuple[int, ...]
-    """Width of the first convolution and after each stage of two blocks."""
-    num_halvings: int
-    """How many stages of D, from the first on, halve height and width."""
-    attention_side: int
-    """Height and width of the map that attention follows, in G and in D."""
-
+from ganlab.models.sizes import Plan, check_positive, square_side
 
 _PLANS = {
-    32: _Plan((4, 4, 4, 4), (4, 4, 4, 4), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
-    64: _Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32),  # PyTorch-StudioGAN; not in the paper
-    128: _Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 64),  # table 7
-    256: _Plan((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6, 64),  # table 8
+    32: Plan((4, 4, 4, 4), (4, 4, 4, 4), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
+    64: Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32),  # PyTorch-StudioGAN; not in the paper
+    128: Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 64),  # table 7
+    256: Plan((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6, 64),  # table 8
 }
+"""Multiples of `channels`."""
 
 
 class BigGANDeepGenerator(Generator):
@@ -87,13 +73,13 @@ class BigGANDeepGenerator(Generator):
             embedding_dim=embedding_dim,
         )
         check_num_classes("biggan_deep", num_classes, minimum=0)
-        plan = plan_of("biggan_deep", _PLANS, image_size)
+        plan = _PLANS[square_side("biggan_deep", image_size, _PLANS)]
         widths = [channels * multiple for multiple in plan.generator]
         condition_dim = latent_dim + (embedding_dim if num_classes else 0)
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.start_shape = (widths[0], 4, 4)
-        self.num_before_attention = 2 * int(math.log2(plan.attention_side // 4))
+        self.num_before_attention = 2 * plan.num_before_attention(start_side=4)
         self.embedding = nn.Embedding(num_classes, embedding_dim) if num_classes else None
         self.project = nn.Linear(condition_dim, widths[0] * 4 * 4)
         self.blocks = nn.ModuleList()
@@ -149,9 +135,9 @@ class BigGANDeepDiscriminator(Discriminator):
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
         check_num_classes("biggan_deep", num_classes, minimum=0)
-        plan = plan_of("biggan_deep", _PLANS, image_size)
+        side = square_side("biggan_deep", image_size, _PLANS)
+        plan = _PLANS[side]
         widths = [channels * multiple for multiple in plan.discriminator]
-        side = as_height_width(image_size)[0]
         layers: list[nn.Module] = [nn.Conv2d(image_channels, widths[0], 3, padding=1)]
         for i, (before, after) in enumerate(pairwise(widths)):
             downsample = i < plan.num_halvings
@@ -170,8 +156,7 @@ class BigGANDeepDiscriminator(Discriminator):
         return self.judge(images, labels).logits
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
-        features = relu(self.blocks(images)).sum((2, 3))
-        return Judgement(self.head(features, labels), features)
+        return self.head.judge(self.blocks(images), labels)
 
 
 class _BottleneckUpBlock(nn.Module):

@@ -1,7 +1,8 @@
-"""What several models share: image sizes, initial weights, spectral normalisation, residual blocks."""
+"""Layers that several models share: initial weights, doublings, halvings, spectral normalisation, residual blocks."""
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -9,35 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize, relu
 from torch.nn.utils import parametrize
 
-from ganlab.errors import ConfigurationError
-
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-
-
-def as_height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
-    """Returns an image size, given as one side or as a (height, width) pair, in pixels.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-        raise ConfigurationError(
-            f"an image size is a number of pixels or a pair [height, width], got {image_size}: set "
-            "data.image_size"
-        )
-    return pair
-
-
-def check_positive(**sizes: int) -> None:
-    """Refuses layer sizes below one.
-
-    Raises:
-        ConfigurationError: names the size and the value given.
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            raise ConfigurationError(f"a network needs {name} >= 1, got {size}")
 
 
 def as_float(values: Tensor) -> Tensor:
@@ -59,6 +32,44 @@ def xavier_(layer: Layer, gain: float = 1.0) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def doubling(in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> nn.ConvTranspose2d:
+    """Makes a transposed convolution that doubles height and width, with weights of `normal_`; kernel >= 3."""
+    padding, output_padding = (kernel_size - 1) // 2, kernel_size % 2
+    return normal_(
+        nn.ConvTranspose2d(in_channels, out_channels, kernel_size, 2, padding, output_padding, bias=bias)
+    )
+
+
+def halving(in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> nn.Conv2d:
+    """Makes a convolution that halves even heights and widths, with weights of `normal_`; kernel >= 3."""
+    return normal_(
+        nn.Conv2d(in_channels, out_channels, kernel_size, 2, padding=(kernel_size - 1) // 2, bias=bias)
+    )
+
+
+def normalized_doublings(widths: Sequence[int], kernel_size: int) -> list[nn.Module]:
+    """Makes the layers of DCGAN's generator from each width to the next: doubling, batch norm, ReLU.
+
+    Batch norm has the bias of the convolution before it.
+    """
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [doubling(before, after, kernel_size, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return layers
+
+
+def normalized_halvings(widths: Sequence[int], kernel_size: int, slope: float = 0.2) -> list[nn.Module]:
+    """Makes the layers of DCGAN's discriminator from each width to the next: halving, batch norm, leaky ReLU."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [
+            halving(before, after, kernel_size, bias=False),
+            nn.BatchNorm2d(after),
+            nn.LeakyReLU(slope),
+        ]
+    return layers
 
 
 class SpectralNorm(nn.Module):
@@ -168,6 +179,22 @@ class DownBlock(nn.Module):
         # A 1x1 convolution commutes with averaging; after it, it costs a quarter.
         halved: Tensor = self.pool(residual) + self.shortcut(self.pool(maps))
         return halved
+
+
+def down_trunk(image_channels: int, widths: Sequence[int], num_halvings: int) -> nn.Sequential:
+    """Returns the residual blocks of SNGAN's discriminator, in order.
+
+    Args:
+        image_channels: channels of an image, >= 1.
+        widths: of the blocks' outputs.
+        num_halvings: how many blocks, from the first on, halve height and width.
+    """
+    return nn.Sequential(
+        *(
+            DownBlock(before, after, downsample=i < num_halvings, first=i == 0)
+            for i, (before, after) in enumerate(pairwise([image_channels, *widths]))
+        )
+    )
 
 
 def _double(maps: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ from torch.nn.functional import one_hot
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive
+from ganlab.models.blocks import as_float
+from ganlab.models.conditioning import check_num_classes, required
+from ganlab.models.sizes import as_height_width, check_positive
 from ganlab.noise import Noise
 
 
@@ -148,17 +150,10 @@ def _check(channels: int, least_channels: int, network: str, num_classes: int, d
         raise ConfigurationError(
             f"cgan needs channels >= {least_channels}, got {channels}: set model.{network}.channels"
         )
-    if num_classes < 1:
-        raise ConfigurationError(
-            f"cgan needs labels, got num_classes={num_classes}: set data.labels=true and take data with classes"
-        )
+    check_num_classes("cgan", num_classes, minimum=1)
     if not 0 <= dropout < 1:
         raise ConfigurationError(f"cgan needs 0 <= dropout < 1, got {dropout}: set model.{network}.dropout")
 
 
 def _one_hot(labels: Tensor | None, num_classes: int, like: Tensor) -> Tensor:
-    if labels is None:
-        raise ConfigurationError(
-            "cgan needs labels, got none: set data.labels=true and take data with classes"
-        )
-    return one_hot(labels, num_classes).to(like.dtype)
+    return one_hot(required(labels), num_classes).to(like.dtype)

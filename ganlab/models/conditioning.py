@@ -13,7 +13,9 @@ from torch.nn.functional import embedding, interpolate, relu
 from torch.nn.utils import parametrize
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.blocks import SpectralNorm, as_float, check_positive, xavier_
+from ganlab.interfaces import Judgement
+from ganlab.models.blocks import SpectralNorm, as_float, xavier_
+from ganlab.models.sizes import check_positive
 
 
 def check_num_classes(model: str, num_classes: int, minimum: int) -> None:
@@ -236,6 +238,11 @@ class ProjectionHead(nn.Module):
         if self.embedding is not None:
             logits = logits + (self.embedding(required(labels)) * as_float(features)).sum(1)
         return logits
+
+    def judge(self, maps: Tensor, labels: Tensor | None) -> Judgement:
+        """Judges D's last maps `(N, F, H, W)`; the features are their sum over the places, after ReLU."""
+        features = relu(maps).sum((2, 3))
+        return Judgement(self(features, labels), features)
 
 
 class AuxiliaryClassifierHead(nn.Module):

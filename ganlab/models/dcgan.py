@@ -1,13 +1,22 @@
 """DCGAN: strided convolutions with batch norm (Radford et al., 2016, arXiv 1511.06434)."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import (
+    as_float,
+    doubling,
+    halving,
+    normal_,
+    normalized_doublings,
+    normalized_halvings,
+)
+from ganlab.models.sizes import check_positive, start_map
+
+# Deviation: 4x4 kernels for the paper's 5x5; a kernel that its stride divides leaves no checkerboard.
+_KERNEL_SIZE = 4
 
 
 class DCGANGenerator(Generator):
@@ -34,20 +43,19 @@ class DCGANGenerator(Generator):
     ) -> None:
         super().__init__()
         check_positive(latent_dim=latent_dim, channels=channels, image_channels=image_channels)
-        height, width, num_doublings = _start_map(as_height_width(image_size))
+        height, width, num_doublings = start_map("dcgan", image_size)
         widths = _widths(channels, num_doublings)[::-1]
         self.latent_dim = latent_dim
         self.start_shape = (widths[0], height, width)
         # The batch norm that follows has the bias.
         self.project = normal_(nn.Linear(latent_dim, widths[0] * height * width, bias=False))
-        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for in_channels, out_channels in pairwise(widths):
-            layers += [
-                _doubling(in_channels, out_channels, bias=False),
-                nn.BatchNorm2d(out_channels),
-                nn.ReLU(),
-            ]
-        self.layers = nn.Sequential(*layers, _doubling(channels, image_channels, bias=True), nn.Tanh())
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+            *normalized_doublings(widths, _KERNEL_SIZE),
+            doubling(channels, image_channels, _KERNEL_SIZE),
+            nn.Tanh(),
+        )
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return as_float(self.layers(self.project(latents).unflatten(1, self.start_shape)))
@@ -73,16 +81,15 @@ class DCGANDiscriminator(Discriminator):
     def __init__(self, *, channels: int, image_size: int | Sequence[int], image_channels: int) -> None:
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
-        height, width, num_halvings = _start_map(as_height_width(image_size))
+        height, width, num_halvings = start_map("dcgan", image_size)
         widths = _widths(channels, num_halvings)
-        layers: list[nn.Module] = [_halving(image_channels, channels, bias=True), nn.LeakyReLU(0.2)]
-        for in_channels, out_channels in pairwise(widths):
-            layers += [
-                _halving(in_channels, out_channels, bias=False),
-                nn.BatchNorm2d(out_channels),
-                nn.LeakyReLU(0.2),
-            ]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), normal_(nn.Linear(widths[-1] * height * width, 1)))
+        self.layers = nn.Sequential(
+            halving(image_channels, channels, _KERNEL_SIZE),
+            nn.LeakyReLU(0.2),
+            *normalized_halvings(widths, _KERNEL_SIZE),
+            nn.Flatten(),
+            normal_(nn.Linear(widths[-1] * height * width, 1)),
+        )
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.judge(images).logits
@@ -92,28 +99,5 @@ class DCGANDiscriminator(Discriminator):
         return Judgement(as_float(self.layers[-1](features)).squeeze(1), features)
 
 
-def _start_map(size: tuple[int, int]) -> tuple[int, int, int]:
-    """Splits an image size into a start map, 4 to 7 pixels on its smaller side, and doublings."""
-    height, width = size
-    num_doublings = 0
-    while min(height, width) >= 8 and height % 2 == 0 and width % 2 == 0:
-        height, width, num_doublings = height // 2, width // 2, num_doublings + 1
-    if num_doublings == 0 or not 4 <= min(height, width) <= 7:
-        raise ConfigurationError(
-            f"dcgan makes images whose sides are 4, 5, 6 or 7 times a power of two (28, 32, 40, 48, 56, 64, "
-            f"96, 128, ..., or pairs such as [32, 64]), got {size[0]}x{size[1]}: set data.image_size"
-        )
-    return height, width, num_doublings
-
-
 def _widths(channels: int, num_layers: int) -> list[int]:
     return [channels * min(2**i, 8) for i in range(num_layers)]
-
-
-def _doubling(in_channels: int, out_channels: int, bias: bool) -> nn.ConvTranspose2d:
-    # Deviation: 4x4 kernels for the paper's 5x5; a kernel that its stride divides leaves no checkerboard.
-    return normal_(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=bias))
-
-
-def _halving(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:
-    return normal_(nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=bias))

@@ -8,7 +8,15 @@ from torch.nn.functional import one_hot
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import (
+    as_float,
+    doubling,
+    halving,
+    normal_,
+    normalized_doublings,
+    normalized_halvings,
+)
+from ganlab.models.sizes import check_positive, square_side
 from ganlab.noise import Noise
 
 
@@ -60,8 +68,9 @@ class InfoGANGenerator(Generator):
         self.categories = tuple(categories)
         self.num_continuous = num_continuous
         self.num_noise = latent_dim - num_codes
-        layers = _GENERATOR_LAYERS[_side(image_size)](latent_dim, channels)
-        self.layers = nn.Sequential(*layers, _doubling(channels, image_channels), nn.Tanh())
+        side = square_side("infogan", image_size, _GENERATOR_LAYERS)
+        layers = _GENERATOR_LAYERS[side](latent_dim, channels)
+        self.layers = nn.Sequential(*layers, doubling(channels, image_channels, kernel_size=4), nn.Tanh())
 
     def draw_latents(self, num: int, noise: Noise) -> Tensor:
         uniform = 2 * noise.uniform(num, self.num_noise + self.num_continuous) - 1
@@ -114,9 +123,11 @@ class InfoGANDiscriminator(Discriminator):
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
         num_codes = _num_codes(categories, num_continuous)
-        layers, num_features = _DISCRIMINATOR_LAYERS[_side(image_size)](channels)
-        first = normal_(nn.Conv2d(image_channels, channels, 4, stride=2, padding=1))
-        self.layers = nn.Sequential(first, nn.LeakyReLU(0.1), *layers)
+        side = square_side("infogan", image_size, _DISCRIMINATOR_LAYERS)
+        layers, num_features = _DISCRIMINATOR_LAYERS[side](channels)
+        self.layers = nn.Sequential(
+            halving(image_channels, channels, kernel_size=4), nn.LeakyReLU(0.1), *layers
+        )
         self.to_logit = normal_(nn.Linear(num_features, 1))
         self.to_codes = nn.Sequential(
             normal_(nn.Linear(num_features, 2 * channels, bias=False)),
@@ -147,15 +158,6 @@ def _num_codes(categories: Sequence[int], num_continuous: int) -> int:
     return sum(categories) + num_continuous
 
 
-def _side(image_size: int | Sequence[int]) -> int:
-    height, width = as_height_width(image_size)
-    if height != width or height not in _GENERATOR_LAYERS:
-        raise ConfigurationError(
-            f"infogan makes square images of 28 or 32 pixels, got {height}x{width}: set data.image_size"
-        )
-    return height
-
-
 def _mnist_generator(latent_dim: int, channels: int) -> list[nn.Module]:
     return [
         normal_(nn.Linear(latent_dim, 16 * channels, bias=False)),
@@ -165,9 +167,7 @@ def _mnist_generator(latent_dim: int, channels: int) -> list[nn.Module]:
         nn.BatchNorm1d(2 * channels * 49),
         nn.ReLU(),
         nn.Unflatten(1, (2 * channels, 7, 7)),
-        _doubling(2 * channels, channels, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(),
+        *normalized_doublings([2 * channels, channels], kernel_size=4),
     ]
 
 
@@ -177,19 +177,17 @@ def _svhn_generator(latent_dim: int, channels: int) -> list[nn.Module]:
         nn.BatchNorm1d(7 * channels * 4),
         nn.ReLU(),
         nn.Unflatten(1, (7 * channels, 2, 2)),
-        _doubling(7 * channels, 4 * channels, bias=False),
-        nn.BatchNorm2d(4 * channels),
+        *normalized_doublings([7 * channels, 4 * channels], kernel_size=4),
+        doubling(4 * channels, 2 * channels, kernel_size=4),
         nn.ReLU(),
-        _doubling(4 * channels, 2 * channels),
-        nn.ReLU(),
-        _doubling(2 * channels, channels),
+        doubling(2 * channels, channels, kernel_size=4),
         nn.ReLU(),
     ]
 
 
 def _mnist_discriminator(channels: int) -> tuple[list[nn.Module], int]:
     layers = [
-        *_halving(channels, 2 * channels),
+        *normalized_halvings([channels, 2 * channels], kernel_size=4, slope=0.1),
         nn.Flatten(),
         normal_(nn.Linear(2 * channels * 49, 16 * channels, bias=False)),
         nn.BatchNorm1d(16 * channels),
@@ -199,17 +197,8 @@ def _mnist_discriminator(channels: int) -> tuple[list[nn.Module], int]:
 
 
 def _svhn_discriminator(channels: int) -> tuple[list[nn.Module], int]:
-    layers = [*_halving(channels, 2 * channels), *_halving(2 * channels, 4 * channels), nn.Flatten()]
-    return layers, 4 * channels * 16
-
-
-def _doubling(in_channels: int, out_channels: int, bias: bool = True) -> nn.ConvTranspose2d:
-    return normal_(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=bias))
-
-
-def _halving(in_channels: int, out_channels: int) -> list[nn.Module]:
-    conv = normal_(nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False))
-    return [conv, nn.BatchNorm2d(out_channels), nn.LeakyReLU(0.1)]
+    widths = [channels, 2 * channels, 4 * channels]
+    return [*normalized_halvings(widths, kernel_size=4, slope=0.1), nn.Flatten()], 4 * channels * 16
 
 
 # By image size: table 1 (MNIST) and table 2 (SVHN).

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import as_float, halving, normal_, normalized_halvings
+from ganlab.models.sizes import check_positive, start_map
+
+_FACTORS = (4, 8, 16)
+"""What the sides of the start map are multiplied by."""
 
 
 class LSGANGenerator(Generator):
@@ -34,7 +37,7 @@ class LSGANGenerator(Generator):
     ) -> None:
         super().__init__()
         check_positive(latent_dim=latent_dim, channels=channels, image_channels=image_channels)
-        height, width, num_doublings = _start_map(as_height_width(image_size))
+        height, width, num_doublings = start_map("lsgan", image_size, _FACTORS)
         start_channels = 4 * channels
         self.latent_dim = latent_dim
         self.start_shape = (start_channels, height, width)
@@ -77,18 +80,15 @@ class LSGANDiscriminator(Discriminator):
     def __init__(self, *, channels: int, image_size: int | Sequence[int], image_channels: int) -> None:
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
-        height, width, num_halvings = _start_map(as_height_width(image_size))
-        layers: list[nn.Module] = [_halving(image_channels, channels, bias=True), nn.LeakyReLU(0.2)]
-        in_channels = channels
-        for _ in range(1, num_halvings):
-            layers += [
-                _halving(in_channels, 2 * in_channels, bias=False),
-                nn.BatchNorm2d(2 * in_channels),
-                nn.LeakyReLU(0.2),
-            ]
-            in_channels *= 2
-        linear = normal_(nn.Linear(in_channels * height * width, 1))
-        self.layers = nn.Sequential(*layers, nn.Flatten(), linear)
+        height, width, num_halvings = start_map("lsgan", image_size, _FACTORS)
+        widths = [channels * 2**i for i in range(num_halvings)]
+        self.layers = nn.Sequential(
+            halving(image_channels, channels, kernel_size=5),
+            nn.LeakyReLU(0.2),
+            *normalized_halvings(widths, kernel_size=5),
+            nn.Flatten(),
+            normal_(nn.Linear(widths[-1] * height * width, 1)),
+        )
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.judge(images).logits
@@ -98,25 +98,9 @@ class LSGANDiscriminator(Discriminator):
         return Judgement(as_float(self.layers[-1](features)).squeeze(1), features)
 
 
-def _start_map(size: tuple[int, int]) -> tuple[int, int, int]:
-    """Splits an image size into a start map, 4 to 7 pixels on its smaller side, and two to four doublings."""
-    for num_doublings in (2, 3, 4):
-        factor = 2**num_doublings
-        if 4 * factor <= min(size) <= 7 * factor and size[0] % factor == size[1] % factor == 0:
-            return size[0] // factor, size[1] // factor, num_doublings
-    raise ConfigurationError(
-        f"lsgan makes images whose sides are 4, 5, 6 or 7 times 4, 8 or 16 pixels (28, 32, 48, 64, 96, 112, ..., or "
-        f"pairs such as [32, 64]), got {size[0]}x{size[1]}: set data.image_size"
-    )
-
-
 def _deconv(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.ConvTranspose2d:
     return normal_(
         nn.ConvTranspose2d(
             in_channels, out_channels, 3, stride, padding=1, output_padding=stride - 1, bias=bias
         )
     )
-
-
-def _halving(in_channels: int, out_channels: int, bias: bool) -> nn.Conv2d:
-    return normal_(nn.Conv2d(in_channels, out_channels, 5, stride=2, padding=2, bias=bias))

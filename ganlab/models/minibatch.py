@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ganlab.models.blocks import as_float, check_positive
+from ganlab.models.blocks import as_float
+from ganlab.models.sizes import check_positive
 
 
 class MinibatchDiscrimination(nn.Module):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import apply_spectral_norm, as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import apply_spectral_norm, as_float, halving, normal_
+from ganlab.models.sizes import as_height_width, check_positive, eighth
 
 
 class RowGANGenerator(Generator):
@@ -79,21 +79,13 @@ class RowGANDiscriminator(Discriminator):
     def __init__(self, *, channels: int, image_size: int | Sequence[int], image_channels: int) -> None:
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
-        height, width = as_height_width(image_size)
-        if height % 8 or width % 8:
-            raise ConfigurationError(
-                f"rowgan judges images whose sides are multiples of 8 pixels, got {height}x{width}: set "
-                "data.image_size"
-            )
+        height, width = eighth("rowgan", image_size)
         layers: list[nn.Module] = []
         in_channels = image_channels
         for out_channels in (channels, 2 * channels, 4 * channels):
-            layers += [
-                normal_(nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1)),
-                nn.LeakyReLU(0.1),
-            ]
+            layers += [halving(in_channels, out_channels, kernel_size=4), nn.LeakyReLU(0.1)]
             in_channels = out_channels
-        linear = normal_(nn.Linear(in_channels * height * width // 64, 1))
+        linear = normal_(nn.Linear(in_channels * height * width, 1))
         self.layers = nn.Sequential(*layers, nn.Flatten(), linear)
         apply_spectral_norm(self)
 

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import apply_spectral_norm, as_float, as_height_width, check_positive, xavier_
+from ganlab.models.blocks import apply_spectral_norm, as_float, xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
@@ -21,26 +19,14 @@ from ganlab.models.conditioning import (
     normalize_embeddings,
     required,
 )
-
-
-class _Plan(NamedTuple):
-    """Widths at one image size, as shares of `channels`: at 256 (G) and 128 (D) they are the authors'."""
-
-    generator_quarters: tuple[int, ...]
-    """Width of the start map and of each block, in quarters of G's `channels`."""
-    discriminator_halves: tuple[int, ...]
-    """Width of each block, in halves of D's `channels`."""
-    num_halvings: int
-    """How many blocks of D, from the first on, halve height and width."""
-    attention_side: int
-    """Height and width of the map that attention follows, in G and in D."""
-
+from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
 
 _PLANS = {
-    32: _Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
-    64: _Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32),  # PyTorch-StudioGAN; not in the paper
-    128: _Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 32),  # ImageNet
+    32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
+    64: Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 4, 32),  # PyTorch-StudioGAN; not in the paper
+    128: Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, 32),  # ImageNet
 }
+"""Shares in quarters of G's `channels` and in halves of D's; at 256 and 128 they are the authors'."""
 
 
 class SAGANGenerator(Generator):
@@ -77,16 +63,17 @@ class SAGANGenerator(Generator):
         super().__init__()
         check_positive(latent_dim=latent_dim, image_channels=image_channels)
         check_num_classes("sagan", num_classes, minimum=0)
-        plan = _plan(image_size)
-        widths = _widths(channels, plan.generator_quarters, 4, "generator")
-        side = as_height_width(image_size)[0] >> (len(widths) - 1)
+        image_side = square_side("sagan", image_size, _PLANS)
+        plan = _PLANS[image_side]
+        widths = widths_of("sagan", "generator", channels, plan.generator, 4)
+        side = image_side >> (len(widths) - 1)
         norm: Callable[[int], nn.Module] = UnconditionalBatchNorm2d
         if num_classes:
             norm = partial(ConditionalBatchNorm2d, num_classes=num_classes)
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.start_shape = (widths[0], side, side)
-        self.num_before_attention = (plan.attention_side // side).bit_length() - 1
+        self.num_before_attention = plan.num_before_attention(side)
         self.project = xavier_(nn.Linear(latent_dim, widths[0] * side * side))
         self.blocks = nn.ModuleList(ConditionalUpBlock(*pair, norm) for pair in pairwise(widths))
         self.attention = SelfAttention(widths[self.num_before_attention])
@@ -130,12 +117,11 @@ class SAGANDiscriminator(Discriminator):
         super().__init__()
         check_positive(image_channels=image_channels)
         check_num_classes("sagan", num_classes, minimum=0)
-        plan = _plan(image_size)
-        widths = _widths(channels, plan.discriminator_halves, 2, "discriminator")
+        side = square_side("sagan", image_size, _PLANS)
+        plan = _PLANS[side]
+        widths = widths_of("sagan", "discriminator", channels, plan.discriminator, 2)
         self.num_classes = num_classes
-        self.blocks = wide_trunk(
-            image_channels, widths, as_height_width(image_size)[0], plan.num_halvings, plan.attention_side
-        )
+        self.blocks = wide_trunk(image_channels, widths, side, plan)
         self.head = ProjectionHead(widths[-1], num_classes)
         apply_spectral_norm(self)
         normalize_embeddings(self)
@@ -144,8 +130,7 @@ class SAGANDiscriminator(Discriminator):
         return self.judge(images, labels).logits
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
-        features = relu(self.blocks(images)).sum((2, 3))
-        return Judgement(self.head(features, labels), features)
+        return self.head.judge(self.blocks(images), labels)
 
 
 class WideDownBlock(nn.Module):
@@ -180,41 +165,19 @@ class WideDownBlock(nn.Module):
         return halved
 
 
-def wide_trunk(
-    image_channels: int, widths: Sequence[int], side: int, num_halvings: int, attention_side: int
-) -> nn.Sequential:
+def wide_trunk(image_channels: int, widths: Sequence[int], side: int, plan: Plan) -> nn.Sequential:
     """Returns D's wide blocks in order, self-attention among them.
 
     Args:
         image_channels: channels of an image, >= 1.
         widths: of the blocks' outputs.
         side: height and width of an image, pixels.
-        num_halvings: how many blocks, from the first on, halve height and width.
-        attention_side: height and width of the map that attention follows; one block makes it.
+        plan: says which blocks halve height and width, and which map attention follows.
     """
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(pairwise([image_channels, *widths])):
-        downsample = i < num_halvings
+        downsample = i < plan.num_halvings
         layers.append(WideDownBlock(before, after, downsample, first=i == 0))
-        if downsample and side >> (i + 1) == attention_side:
+        if downsample and side >> (i + 1) == plan.attention_side:
             layers.append(SelfAttention(after))
     return nn.Sequential(*layers)
-
-
-def _plan(image_size: int | Sequence[int]) -> _Plan:
-    height, width = as_height_width(image_size)
-    if height != width or height not in _PLANS:
-        raise ConfigurationError(
-            f"sagan makes square images of {', '.join(map(str, _PLANS))} pixels, got {height}x{width}: set "
-            "data.image_size"
-        )
-    return _PLANS[height]
-
-
-def _widths(channels: int, shares: tuple[int, ...], denominator: int, network: str) -> list[int]:
-    if channels < 1 or any(channels * share % denominator for share in shares):
-        raise ConfigurationError(
-            f"sagan at this image size needs model.{network}.channels to be a positive multiple of "
-            f"{denominator}, got {channels}"
-        )
-    return [channels * share // denominator for share in shares]

@@ -2,41 +2,23 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import (
-    DownBlock,
-    UpBlock,
-    apply_spectral_norm,
-    as_float,
-    as_height_width,
-    check_positive,
-    xavier_,
-)
-
-
-class _Plan(NamedTuple):
-    """Widths at one image size, as shares of `channels`: at 256 (G) and 128 (D) they are the paper's."""
-
-    generator_quarters: tuple[int, ...]
-    """Width of the start map and of each block, in quarters of G's `channels`."""
-    discriminator_halves: tuple[int, ...]
-    """Width of each block, in halves of D's `channels`."""
-    num_halvings: int
-    """How many blocks of D, from the first on, halve height and width."""
-
+from ganlab.models.blocks import UpBlock, apply_spectral_norm, as_float, down_trunk, xavier_
+from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
 
 _PLANS = {
-    32: _Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # table 4, CIFAR-10
-    48: _Plan((8, 4, 2, 1), (1, 2, 4, 8, 16), 4),  # table 5, STL-10
-    64: _Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),  # Lee & Town, 2020; not in the paper
-    128: _Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),  # table 6, ImageNet
+    32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # table 4, CIFAR-10
+    48: Plan((8, 4, 2, 1), (1, 2, 4, 8, 16), 4),  # table 5, STL-10
+    64: Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),  # Lee & Town, 2020; not in the paper
+    128: Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),  # table 6, ImageNet
 }
+"""Shares in quarters of G's `channels` and in halves of D's; at 256 and 128 they are the paper's."""
+
+_OTHERWISE = "model=sngan_conv or model=dcgan for other sizes"
 
 
 class SNGANGenerator(Generator):
@@ -64,9 +46,10 @@ class SNGANGenerator(Generator):
     ) -> None:
         super().__init__()
         check_positive(latent_dim=latent_dim, image_channels=image_channels)
-        plan = _plan(image_size)
-        widths = _widths(channels, plan.generator_quarters, 4, "generator")
-        side = as_height_width(image_size)[0] >> (len(widths) - 1)
+        image_side = square_side("sngan", image_size, _PLANS, _OTHERWISE)
+        plan = _PLANS[image_side]
+        widths = widths_of("sngan", "generator", channels, plan.generator, 4)
+        side = image_side >> (len(widths) - 1)
         self.latent_dim = latent_dim
         self.start_shape = (widths[0], side, side)
         self.project = xavier_(nn.Linear(latent_dim, widths[0] * side * side))
@@ -100,12 +83,10 @@ class SNGANDiscriminator(Discriminator):
     def __init__(self, *, channels: int, image_size: int | Sequence[int], image_channels: int) -> None:
         super().__init__()
         check_positive(image_channels=image_channels)
-        plan = _plan(image_size)
-        widths = _widths(channels, plan.discriminator_halves, 2, "discriminator")
-        blocks = [DownBlock(image_channels, widths[0], downsample=True, first=True)]
-        for i in range(1, len(widths)):
-            blocks.append(DownBlock(widths[i - 1], widths[i], downsample=i < plan.num_halvings))
-        self.blocks = nn.Sequential(*blocks)
+        side = square_side("sngan", image_size, _PLANS, _OTHERWISE)
+        plan = _PLANS[side]
+        widths = widths_of("sngan", "discriminator", channels, plan.discriminator, 2)
+        self.blocks = down_trunk(image_channels, widths, plan.num_halvings)
         self.to_logit = xavier_(nn.Linear(widths[-1], 1))
         apply_spectral_norm(self)
 
@@ -115,22 +96,3 @@ class SNGANDiscriminator(Discriminator):
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
         features = relu(self.blocks(images)).sum((2, 3))
         return Judgement(as_float(self.to_logit(features)).squeeze(1), features)
-
-
-def _plan(image_size: int | Sequence[int]) -> _Plan:
-    height, width = as_height_width(image_size)
-    if height != width or height not in _PLANS:
-        raise ConfigurationError(
-            f"sngan makes square images of {', '.join(map(str, _PLANS))} pixels, got {height}x{width}: set "
-            "data.image_size, or take model=sngan_conv or model=dcgan for other sizes"
-        )
-    return _PLANS[height]
-
-
-def _widths(channels: int, shares: tuple[int, ...], denominator: int, network: str) -> list[int]:
-    if channels < 1 or any(channels * share % denominator for share in shares):
-        raise ConfigurationError(
-            f"sngan at this image size needs model.{network}.channels to be a positive multiple of "
-            f"{denominator}, got {channels}"
-        )
-    return [channels * share // denominator for share in shares]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import apply_spectral_norm, as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import apply_spectral_norm, as_float, doubling, halving, normal_
+from ganlab.models.sizes import check_positive, eighth
 
 
 class SNGANConvGenerator(Generator):
@@ -32,7 +32,7 @@ class SNGANConvGenerator(Generator):
         super().__init__()
         check_positive(latent_dim=latent_dim, channels=channels, image_channels=image_channels)
         self.latent_dim = latent_dim
-        self.start_shape = (8 * channels, *_eighth(image_size))
+        self.start_shape = (8 * channels, *eighth("sngan_conv", image_size))
         _, height, width = self.start_shape
         self.project = normal_(nn.Linear(latent_dim, 8 * channels * height * width))
         # Deviation: the paper's table has nothing between the projection and the first transposed
@@ -41,8 +41,7 @@ class SNGANConvGenerator(Generator):
         layers: list[nn.Module] = [nn.BatchNorm2d(8 * channels), nn.ReLU()]
         for factor in (8, 4, 2):
             out_channels = factor * channels // 2
-            deconv = nn.ConvTranspose2d(factor * channels, out_channels, 4, stride=2, padding=1)
-            layers += [normal_(deconv), nn.BatchNorm2d(out_channels), nn.ReLU()]
+            layers += [doubling(factor * channels, out_channels, 4), nn.BatchNorm2d(out_channels), nn.ReLU()]
         self.layers = nn.Sequential(
             *layers, normal_(nn.Conv2d(channels, image_channels, 3, padding=1)), nn.Tanh()
         )
@@ -70,12 +69,12 @@ class SNGANConvDiscriminator(Discriminator):
     def __init__(self, *, channels: int, image_size: int | Sequence[int], image_channels: int) -> None:
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
-        height, width = _eighth(image_size)
+        height, width = eighth("sngan_conv", image_size)
         layers: list[nn.Module] = []
         in_channels = image_channels
         for out_channels in (channels, 2 * channels, 4 * channels):
             layers += [normal_(nn.Conv2d(in_channels, out_channels, 3, padding=1)), nn.LeakyReLU(0.1)]
-            layers += [normal_(nn.Conv2d(out_channels, out_channels, 4, 2, padding=1)), nn.LeakyReLU(0.1)]
+            layers += [halving(out_channels, out_channels, 4), nn.LeakyReLU(0.1)]
             in_channels = out_channels
         layers += [normal_(nn.Conv2d(4 * channels, 8 * channels, 3, padding=1)), nn.LeakyReLU(0.1)]
         linear = normal_(nn.Linear(8 * channels * height * width, 1))
@@ -88,13 +87,3 @@ class SNGANConvDiscriminator(Discriminator):
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
         features = self.layers[:-1](images)
         return Judgement(as_float(self.layers[-1](features)).squeeze(1), features)
-
-
-def _eighth(image_size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = as_height_width(image_size)
-    if height % 8 or width % 8:
-        raise ConfigurationError(
-            f"sngan_conv makes images whose sides are multiples of 8 pixels, got {height}x{width}: set "
-            "data.image_size"
-        )
-    return height // 8, width // 8

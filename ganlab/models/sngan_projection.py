@@ -3,21 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import (
-    DownBlock,
-    apply_spectral_norm,
-    as_float,
-    as_height_width,
-    check_positive,
-    xavier_,
-)
+from ganlab.models.blocks import apply_spectral_norm, as_float, down_trunk, xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
@@ -26,24 +17,14 @@ from ganlab.models.conditioning import (
     normalize_embeddings,
     required,
 )
-
-
-class _Plan(NamedTuple):
-    """Widths at one image size, as shares of `channels`: at 256 (G) and 128 (D) they are the authors'."""
-
-    generator_quarters: tuple[int, ...]
-    """Width of the start map and of each block, in quarters of G's `channels`."""
-    discriminator_halves: tuple[int, ...]
-    """Width of each block, in halves of D's `channels`."""
-    num_halvings: int
-    """How many blocks of D, from the first on, halve height and width."""
-
+from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
 
 _PLANS = {
-    32: _Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # CIFAR-10: the authors' earlier code for SNGAN
-    64: _Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),  # the authors' code; not in the paper
-    128: _Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),  # figure 14, ImageNet
+    32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # CIFAR-10: the authors' earlier code for SNGAN
+    64: Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),  # the authors' code; not in the paper
+    128: Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),  # figure 14, ImageNet
 }
+"""Shares in quarters of G's `channels` and in halves of D's; at 256 and 128 they are the authors'."""
 
 
 class SNGANProjectionGenerator(Generator):
@@ -79,9 +60,10 @@ class SNGANProjectionGenerator(Generator):
         super().__init__()
         check_positive(latent_dim=latent_dim, image_channels=image_channels)
         check_num_classes("sngan_projection", num_classes, minimum=1)
-        plan = _plan(image_size)
-        widths = _widths(channels, plan.generator_quarters, 4, "generator")
-        side = as_height_width(image_size)[0] >> (len(widths) - 1)
+        image_side = square_side("sngan_projection", image_size, _PLANS)
+        plan = _PLANS[image_side]
+        widths = widths_of("sngan_projection", "generator", channels, plan.generator, 4)
+        side = image_side >> (len(widths) - 1)
         norm = partial(ConditionalBatchNorm2d, num_classes=num_classes)
         self.latent_dim = latent_dim
         self.num_classes = num_classes
@@ -125,13 +107,11 @@ class SNGANProjectionDiscriminator(Discriminator):
         super().__init__()
         check_positive(image_channels=image_channels)
         check_num_classes("sngan_projection", num_classes, minimum=1)
-        plan = _plan(image_size)
-        widths = _widths(channels, plan.discriminator_halves, 2, "discriminator")
-        blocks = [DownBlock(image_channels, widths[0], downsample=True, first=True)]
-        for i in range(1, len(widths)):
-            blocks.append(DownBlock(widths[i - 1], widths[i], downsample=i < plan.num_halvings))
+        side = square_side("sngan_projection", image_size, _PLANS)
+        plan = _PLANS[side]
+        widths = widths_of("sngan_projection", "discriminator", channels, plan.discriminator, 2)
         self.num_classes = num_classes
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = down_trunk(image_channels, widths, plan.num_halvings)
         self.head = ProjectionHead(widths[-1], num_classes)
         apply_spectral_norm(self)
         normalize_embeddings(self)
@@ -140,24 +120,4 @@ class SNGANProjectionDiscriminator(Discriminator):
         return self.judge(images, labels).logits
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
-        features = relu(self.blocks(images)).sum((2, 3))
-        return Judgement(self.head(features, labels), features)
-
-
-def _plan(image_size: int | Sequence[int]) -> _Plan:
-    height, width = as_height_width(image_size)
-    if height != width or height not in _PLANS:
-        raise ConfigurationError(
-            f"sngan_projection makes square images of {', '.join(map(str, _PLANS))} pixels, got {height}x{width}: "
-            "set data.image_size"
-        )
-    return _PLANS[height]
-
-
-def _widths(channels: int, shares: tuple[int, ...], denominator: int, network: str) -> list[int]:
-    if channels < 1 or any(channels * share % denominator for share in shares):
-        raise ConfigurationError(
-            f"sngan_projection at this image size needs model.{network}.channels to be a positive multiple of "
-            f"{denominator}, got {channels}"
-        )
-    return [channels * share // denominator for share in shares]
+        return self.head.judge(self.blocks(images), labels)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import as_float, halving, normal_, normalized_halvings
+from ganlab.models.conditioning import check_num_classes, required
+from ganlab.models.sizes import check_positive, count_doublings
 
 
 class Condition(nn.Module):
@@ -33,11 +35,7 @@ class Condition(nn.Module):
 
     def __init__(self, num_classes: int, num_learned: int, embeddings: str | None) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ConfigurationError(
-                f"stackgan needs labels, got num_classes={num_classes}: set data.labels=true and take data with "
-                "classes"
-            )
+        check_num_classes("stackgan", num_classes, minimum=1)
         if embeddings is None:
             self.learned: nn.Embedding | None = nn.Embedding(num_classes, num_learned)
             self.width = num_learned
@@ -47,10 +45,7 @@ class Condition(nn.Module):
             self.width = self.table.shape[1]
 
     def forward(self, labels: Tensor | None) -> Tensor:
-        if labels is None:
-            raise ConfigurationError(
-                "stackgan needs labels, got none: set data.labels=true and take data with classes"
-            )
+        labels = required(labels)
         vectors: Tensor = self.table[labels] if self.learned is None else self.learned(labels)
         return vectors
 
@@ -121,7 +116,7 @@ class StackGANStage1Generator(Generator):
         super().__init__()
         check_positive(image_channels=image_channels, condition_dim=condition_dim)
         check_multiple(channels, 2, "generator")
-        num_doublings = count_doublings(image_size, least_side=8)
+        num_doublings = count_doublings("stackgan", image_size, start_side=4)
         if latent_dim <= condition_dim:
             raise ConfigurationError(
                 f"stackgan draws the condition with {condition_dim} of the latents, got latent_dim={latent_dim}: set "
@@ -188,13 +183,15 @@ class StackGANDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels, condition_dim=condition_dim)
-        num_halvings = count_doublings(image_size, least_side=8)
+        num_halvings = count_doublings("stackgan", image_size, start_side=4)
         self.num_classes = num_classes
-        layers: list[nn.Module] = [halving(image_channels, channels), nn.LeakyReLU(0.2)]
-        width = channels
-        for _ in range(num_halvings - 1):
-            layers += [halving(width, 2 * width), nn.BatchNorm2d(2 * width), nn.LeakyReLU(0.2)]
-            width *= 2
+        widths = [channels * 2**i for i in range(num_halvings)]
+        layers: list[nn.Module] = [
+            halving(image_channels, channels, kernel_size=4, bias=False),
+            nn.LeakyReLU(0.2),
+            *normalized_halvings(widths, kernel_size=4),
+        ]
+        width = widths[-1]
         while width > 8 * channels:
             layers += [conv3x3(width, width // 2), nn.BatchNorm2d(width // 2), nn.LeakyReLU(0.2)]
             width //= 2
@@ -225,21 +222,6 @@ def spread(vectors: Tensor, maps: Tensor) -> Tensor:
     return vectors[:, :, None, None].expand(-1, -1, *maps.shape[2:])
 
 
-def count_doublings(image_size: int | Sequence[int], least_side: int) -> int:
-    """Counts how often 4x4 is doubled to the image.
-
-    Raises:
-        ConfigurationError: the image is not square, its side no power of two, or less than `least_side`.
-    """
-    height, width = as_height_width(image_size)
-    if height != width or height < least_side or height & (height - 1):
-        sides = ", ".join(str(least_side << i) for i in range(4))
-        raise ConfigurationError(
-            f"stackgan makes square images of {sides}, ... pixels, got {height}x{width}: set data.image_size"
-        )
-    return height.bit_length() - 3
-
-
 def check_multiple(channels: int, divisor: int, network: str) -> None:
     """Refuses a base width that is not a positive multiple of `divisor`.
 
@@ -255,11 +237,6 @@ def check_multiple(channels: int, divisor: int, network: str) -> None:
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     """Makes a 3x3 convolution without bias."""
     return normal_(nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False))
-
-
-def halving(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Makes a 4x4 convolution without bias that halves height and width."""
-    return normal_(nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False))
 
 
 def up_block(in_channels: int, out_channels: int) -> nn.Sequential:

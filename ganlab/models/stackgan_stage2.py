@@ -9,15 +9,14 @@ from torch.nn.functional import relu
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Generator
-from ganlab.models.blocks import as_float, as_height_width, check_positive
+from ganlab.models.blocks import as_float, halving
+from ganlab.models.sizes import as_height_width, check_positive, count_doublings
 from ganlab.models.stackgan import (
     Condition,
     ConditioningAugmentation,
     StackGANStage1Generator,
     check_multiple,
     conv3x3,
-    count_doublings,
-    halving,
     spread,
     up_block,
 )
@@ -66,7 +65,8 @@ class StackGANStage2Generator(Generator):
         super().__init__()
         check_positive(image_channels=image_channels, num_residual_blocks=num_residual_blocks)
         check_multiple(channels, 4, "generator")
-        count_doublings(image_size, least_side=32)
+        # Refuses sizes at which stage I would have less than its 8 pixels.
+        count_doublings("stackgan", image_size, start_side=16)
         if latent_dim <= 2 * condition_dim:
             raise ConfigurationError(
                 f"stackgan draws two conditions with {2 * condition_dim} of the latents, got latent_dim={latent_dim}: "
@@ -90,8 +90,8 @@ class StackGANStage2Generator(Generator):
         self.encoder = nn.Sequential(
             conv3x3(image_channels, channels),
             nn.ReLU(),
-            *_norm_relu(halving(channels, 2 * channels), 2 * channels),
-            *_norm_relu(halving(2 * channels, 4 * channels), 4 * channels),
+            *_norm_relu(halving(channels, 2 * channels, kernel_size=4, bias=False), 2 * channels),
+            *_norm_relu(halving(2 * channels, 4 * channels, kernel_size=4, bias=False), 4 * channels),
         )
         blocks = [_ResidualBlock(4 * channels) for _ in range(num_residual_blocks)]
         self.joint = nn.Sequential(

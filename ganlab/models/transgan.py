@@ -10,7 +10,8 @@ from torch.nn.functional import avg_pool2d
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive, xavier_
+from ganlab.models.blocks import as_float, xavier_
+from ganlab.models.sizes import check_positive, square_side
 
 _NUM_HEADS = 4
 _START_SIDE = 8
@@ -83,7 +84,7 @@ class TransGANGenerator(Generator):
         super().__init__()
         check_positive(latent_dim=latent_dim, image_channels=image_channels)
         _check_channels(channels, "generator")
-        plan = _generator_plan(_side(image_size))
+        plan = _generator_plan(square_side("transgan", image_size, _DISCRIMINATOR_PLANS))
         self.latent_dim = latent_dim
         self.start_shape = (plan[0].multiple * channels, _START_SIDE, _START_SIDE)
         self.project = nn.Linear(latent_dim, math.prod(self.start_shape))
@@ -128,7 +129,7 @@ class TransGANDiscriminator(Discriminator):
         super().__init__()
         check_positive(image_channels=image_channels)
         _check_channels(channels, "discriminator")
-        side = _side(image_size)
+        side = square_side("transgan", image_size, _DISCRIMINATOR_PLANS)
         from_image: list[nn.Module] = []
         stages: list[nn.Module] = []
         width = 0
@@ -239,16 +240,6 @@ def _token_norm(tokens: Tensor) -> Tensor:
 
 def _truncated_normal(*shape: int) -> Tensor:
     return nn.init.trunc_normal_(torch.empty(shape), std=0.02)
-
-
-def _side(image_size: int | Sequence[int]) -> int:
-    height, width = as_height_width(image_size)
-    if height != width or height not in _DISCRIMINATOR_PLANS:
-        raise ConfigurationError(
-            f"transgan makes square images of {' or '.join(map(str, _DISCRIMINATOR_PLANS))} pixels, got "
-            f"{height}x{width}: set data.image_size"
-        )
-    return height
 
 
 def _check_channels(channels: int, network: str) -> None:

@@ -4,9 +4,16 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Generator
-from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import (
+    as_float,
+    doubling,
+    halving,
+    normal_,
+    normalized_doublings,
+    normalized_halvings,
+)
+from ganlab.models.sizes import check_positive, eighth
 
 
 class VAEGenerator(Generator):
@@ -33,18 +40,18 @@ class VAEGenerator(Generator):
         super().__init__()
         check_positive(latent_dim=latent_dim, channels=channels, image_channels=image_channels)
         self.latent_dim = latent_dim
-        self.start_shape = (4 * channels, *_eighth(image_size))
+        self.start_shape = (4 * channels, *eighth("vae", image_size))
         _, height, width = self.start_shape
         # The batch norm that follows has the bias.
         self.project = normal_(nn.Linear(latent_dim, 4 * channels * height * width, bias=False))
-        layers: list[nn.Module] = [nn.BatchNorm2d(4 * channels), nn.ReLU()]
-        for factor in (4, 2):
-            out_channels = factor * channels // 2
-            deconv = nn.ConvTranspose2d(factor * channels, out_channels, 4, stride=2, padding=1, bias=False)
-            layers += [normal_(deconv), nn.BatchNorm2d(out_channels), nn.ReLU()]
-        to_image = normal_(nn.ConvTranspose2d(channels, image_channels, 4, stride=2, padding=1))
-        # Deviation: tanh for the paper's sigmoid, since images lie in [-1, 1].
-        self.layers = nn.Sequential(*layers, to_image, nn.Tanh())
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(4 * channels),
+            nn.ReLU(),
+            *normalized_doublings([4 * channels, 2 * channels, channels], kernel_size=4),
+            doubling(channels, image_channels, kernel_size=4),
+            # Deviation: tanh for the paper's sigmoid, since images lie in [-1, 1].
+            nn.Tanh(),
+        )
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return as_float(self.layers(self.project(latents).unflatten(1, self.start_shape)))
@@ -73,16 +80,13 @@ class VAEEncoder(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(latent_dim=latent_dim, channels=channels, image_channels=image_channels)
-        height, width = _eighth(image_size)
-        layers: list[nn.Module] = [
-            normal_(nn.Conv2d(image_channels, channels, 4, stride=2, padding=1)),
+        height, width = eighth("vae", image_size)
+        self.layers = nn.Sequential(
+            halving(image_channels, channels, kernel_size=4),
             nn.LeakyReLU(0.2),
-        ]
-        for factor in (2, 4):
-            out_channels = factor * channels
-            conv = nn.Conv2d(out_channels // 2, out_channels, 4, stride=2, padding=1, bias=False)
-            layers += [normal_(conv), nn.BatchNorm2d(out_channels), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten())
+            *normalized_halvings([channels, 2 * channels, 4 * channels], kernel_size=4),
+            nn.Flatten(),
+        )
         self.to_mean = normal_(nn.Linear(4 * channels * height * width, latent_dim), std=0.001)
         self.to_log_variance = normal_(nn.Linear(4 * channels * height * width, latent_dim), std=0.001)
 
@@ -90,12 +94,3 @@ class VAEEncoder(nn.Module):
         """Returns mean and log-variance, each `(N, latent_dim)`, for images `(N, C, H, W)` in `[-1, 1]`."""
         features = self.layers(images)
         return as_float(self.to_mean(features)), as_float(self.to_log_variance(features))
-
-
-def _eighth(image_size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = as_height_width(image_size)
-    if height % 8 or width % 8:
-        raise ConfigurationError(
-            f"vae makes images whose sides are multiples of 8 pixels, got {height}x{width}: set data.image_size"
-        )
-    return height // 8, width // 8

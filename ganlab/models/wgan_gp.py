@@ -2,32 +2,22 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import DownBlock, UpBlock, as_float, as_height_width, check_positive, xavier_
-
-
-class _Plan(NamedTuple):
-    """Widths at one image size, in halves of `channels`."""
-
-    generator_halves: tuple[int, ...]
-    """Width of the start map and of each block of G."""
-    discriminator_halves: tuple[int, ...]
-    """Width of each block of D."""
-    num_halvings: int
-    """How many blocks of D, from the first on, halve height and width."""
-
+from ganlab.models.blocks import UpBlock, as_float, down_trunk, xavier_
+from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
 
 _PLANS = {
-    32: _Plan((2, 2, 2, 2), (2, 2, 2, 2), 2),  # the paper's table for CIFAR-10
-    48: _Plan((8, 4, 2, 1), (1, 2, 4, 8, 16), 4),  # Lee & Town, 2020; not in the paper
-    64: _Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),  # Lee & Town, 2020
+    32: Plan((2, 2, 2, 2), (2, 2, 2, 2), 2),  # the paper's table for CIFAR-10
+    48: Plan((8, 4, 2, 1), (1, 2, 4, 8, 16), 4),  # Lee & Town, 2020; not in the paper
+    64: Plan((16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5),  # Lee & Town, 2020
 }
+"""Shares in halves of `channels`."""
+
+_OTHERWISE = "model=wgan_gp_conv for other sizes"
 
 
 class WGANGPGenerator(Generator):
@@ -55,8 +45,8 @@ class WGANGPGenerator(Generator):
     ) -> None:
         super().__init__()
         check_positive(latent_dim=latent_dim, image_channels=image_channels)
-        side, plan = _plan(image_size)
-        widths = _widths(channels, plan.generator_halves, "generator")
+        side = square_side("wgan_gp", image_size, _PLANS, _OTHERWISE)
+        widths = widths_of("wgan_gp", "generator", channels, _PLANS[side].generator, 2)
         start_side = side >> (len(widths) - 1)
         self.latent_dim = latent_dim
         self.start_shape = (widths[0], start_side, start_side)
@@ -94,12 +84,9 @@ class WGANGPDiscriminator(Discriminator):
     def __init__(self, *, channels: int, image_size: int | Sequence[int], image_channels: int) -> None:
         super().__init__()
         check_positive(image_channels=image_channels)
-        _, plan = _plan(image_size)
-        widths = _widths(channels, plan.discriminator_halves, "discriminator")
-        blocks = [DownBlock(image_channels, widths[0], downsample=True, first=True)]
-        for i, pair in enumerate(pairwise(widths), start=1):
-            blocks.append(DownBlock(*pair, downsample=i < plan.num_halvings))
-        self.blocks = nn.Sequential(*blocks)
+        plan = _PLANS[square_side("wgan_gp", image_size, _PLANS, _OTHERWISE)]
+        widths = widths_of("wgan_gp", "discriminator", channels, plan.discriminator, 2)
+        self.blocks = down_trunk(image_channels, widths, plan.num_halvings)
         self.to_logit = xavier_(nn.Linear(widths[-1], 1))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -108,21 +95,3 @@ class WGANGPDiscriminator(Discriminator):
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
         features = relu(self.blocks(images)).mean((2, 3))
         return Judgement(as_float(self.to_logit(features)).squeeze(1), features)
-
-
-def _plan(image_size: int | Sequence[int]) -> tuple[int, _Plan]:
-    height, width = as_height_width(image_size)
-    if height != width or height not in _PLANS:
-        raise ConfigurationError(
-            f"wgan_gp makes square images of {', '.join(map(str, _PLANS))} pixels, got {height}x{width}: set "
-            "data.image_size, or take model=wgan_gp_conv for other sizes"
-        )
-    return height, _PLANS[height]
-
-
-def _widths(channels: int, halves: tuple[int, ...], network: str) -> list[int]:
-    if channels < 1 or any(channels * share % 2 for share in halves):
-        raise ConfigurationError(
-            f"wgan_gp at this image size needs model.{network}.channels to be a positive multiple of 2, got {channels}"
-        )
-    return [channels * share // 2 for share in halves]

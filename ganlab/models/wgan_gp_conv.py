@@ -5,9 +5,14 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, as_height_width, check_positive, normal_
+from ganlab.models.blocks import as_float, doubling, halving, normal_, normalized_doublings
+from ganlab.models.sizes import check_positive, start_map
+
+_FACTORS = (4, 8, 16)
+"""What the sides of the start map are multiplied by."""
+
+_KERNEL_SIZE = 5
 
 
 class WGANGPConvGenerator(Generator):
@@ -34,19 +39,18 @@ class WGANGPConvGenerator(Generator):
     ) -> None:
         super().__init__()
         check_positive(latent_dim=latent_dim, channels=channels, image_channels=image_channels)
-        height, width, num_doublings = _start_map(as_height_width(image_size))
+        height, width, num_doublings = start_map("wgan_gp_conv", image_size, _FACTORS)
         widths = [channels * 2**i for i in reversed(range(num_doublings))]
         self.latent_dim = latent_dim
         self.start_shape = (widths[0], height, width)
         self.project = normal_(nn.Linear(latent_dim, widths[0] * height * width, bias=False))
-        layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for in_channels, out_channels in pairwise(widths):
-            layers += [
-                _doubling(in_channels, out_channels, bias=False),
-                nn.BatchNorm2d(out_channels),
-                nn.ReLU(),
-            ]
-        self.layers = nn.Sequential(*layers, _doubling(channels, image_channels, bias=True), nn.Tanh())
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+            *normalized_doublings(widths, _KERNEL_SIZE),
+            doubling(channels, image_channels, _KERNEL_SIZE),
+            nn.Tanh(),
+        )
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return as_float(self.layers(self.project(latents).unflatten(1, self.start_shape)))
@@ -81,11 +85,11 @@ class WGANGPConvDiscriminator(Discriminator):
     ) -> None:
         super().__init__()
         check_positive(channels=channels, image_channels=image_channels)
-        height, width, num_halvings = _start_map(as_height_width(image_size))
+        height, width, num_halvings = start_map("wgan_gp_conv", image_size, _FACTORS)
         widths = [channels * 2**i for i in range(num_halvings)]
-        layers: list[nn.Module] = [_halving(image_channels, channels), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [halving(image_channels, channels, _KERNEL_SIZE), nn.LeakyReLU(0.2)]
         for in_channels, out_channels in pairwise(widths):
-            layers.append(_halving(in_channels, out_channels))
+            layers.append(halving(in_channels, out_channels, _KERNEL_SIZE))
             if layer_norm:
                 layers.append(nn.GroupNorm(1, out_channels))
             layers.append(nn.LeakyReLU(0.2))
@@ -98,25 +102,3 @@ class WGANGPConvDiscriminator(Discriminator):
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
         features = self.layers[:-1](images)
         return Judgement(as_float(self.layers[-1](features)).squeeze(1), features)
-
-
-def _start_map(size: tuple[int, int]) -> tuple[int, int, int]:
-    """Splits an image size into a start map, 4 to 7 pixels on its smaller side, and two to four doublings."""
-    for num_doublings in (2, 3, 4):
-        factor = 2**num_doublings
-        if 4 * factor <= min(size) <= 7 * factor and size[0] % factor == size[1] % factor == 0:
-            return size[0] // factor, size[1] // factor, num_doublings
-    raise ConfigurationError(
-        f"wgan_gp_conv makes images whose sides are 4, 5, 6 or 7 times 4, 8 or 16 pixels (28, 32, 48, 64, 96, ..., or "
-        f"pairs such as [32, 64]), got {size[0]}x{size[1]}: set data.image_size"
-    )
-
-
-def _doubling(in_channels: int, out_channels: int, bias: bool) -> nn.ConvTranspose2d:
-    return normal_(
-        nn.ConvTranspose2d(in_channels, out_channels, 5, 2, padding=2, output_padding=1, bias=bias)
-    )
-
-
-def _halving(in_channels: int, out_channels: int) -> nn.Conv2d:
-    return normal_(nn.Conv2d(in_channels, out_channels, 5, stride=2, padding=2))

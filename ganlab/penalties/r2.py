@@ -33,7 +33,7 @@ class R1R2(Penalty):
 
     weight / 2 * (mean(||grad_x D(x)||_2^2) at real x + the same at fake x).
 
-    Source: Huang et al., 2024, section 2.2 (R3GAN), arXiv 2501.05441.
+    Source: Huang et al., 2024, section 2.3 (R3GAN), arXiv 2501.05441.
 
     Args:
         weight: gamma, >= 0; the factor 1/2 is the penalty's own. The paper's depends on the data set and falls in the

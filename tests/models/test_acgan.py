@@ -83,7 +83,7 @@ def test_what_it_needs() -> None:
         generator(torch.zeros(2, 6))
     with pytest.raises(ConfigurationError, match=r"data\.labels"):
         make(num_classes=0)
-    with pytest.raises(ConfigurationError, match=r"32 or 128 pixels, got 64x64: set data\.image_size"):
+    with pytest.raises(ConfigurationError, match=r"32, 128 pixels, got 64x64: set data\.image_size"):
         make(image_size=64)
     with pytest.raises(ConfigurationError, match="dropout"):
         ACGANDiscriminator(channels=2, image_size=32, image_channels=3, num_classes=2, dropout=1.0)

@@ -1,29 +1,17 @@
 """BigGAN: parameter counts, which latents reach which block, initial weights, truncation, and what it cannot make."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
-from torch.nn.utils.parametrize import is_parametrized
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.attention import SelfAttention
 from ganlab.models.biggan import BigGANDiscriminator, BigGANGenerator, truncate_normal
-from ganlab.models.blocks import SpectralNorm
 
 LABELS = torch.tensor([4, 0])
-
-
-@pytest.fixture
-def uniterated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares the power iterations at construction, which cost seconds on a device without numbers."""
-    monkeypatch.setattr(SpectralNorm, "_iterate", lambda *_: None)
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def generator(
@@ -45,7 +33,7 @@ def discriminator(size: Any = 32, channels: int = 4, num_classes: int = 5) -> Bi
     return BigGANDiscriminator(channels=channels, image_size=size, image_channels=1, num_classes=num_classes)
 
 
-@pytest.mark.usefixtures("uniterated")
+@pytest.mark.usefixtures("on_meta")
 @pytest.mark.parametrize(
     ("size", "latent_dim", "channels", "classes", "of_generator", "of_discriminator"),
     [
@@ -56,34 +44,31 @@ def discriminator(size: Any = 32, channels: int = 4, num_classes: int = 5) -> Bi
     ],
 )
 def test_parameters(
-    size: int, latent_dim: int, channels: int, classes: int, of_generator: int, of_discriminator: int
+    count: Callable[[nn.Module], int],
+    size: int,
+    latent_dim: int,
+    channels: int,
+    classes: int,
+    of_generator: int,
+    of_discriminator: int,
 ) -> None:
     """Counted in PyTorch-StudioGAN's networks, at 128 px with the paper's widths (70.4M and 88.0M).
 
     Catches a wrong width, attention at another place, and a first layer that sees all latents.
     """
-    with torch.device("meta"):
-        shared = {"channels": channels, "image_size": size, "image_channels": 3, "num_classes": classes}
-        assert count(BigGANGenerator(latent_dim=latent_dim, **shared)) == of_generator
-        assert count(BigGANDiscriminator(**shared)) == of_discriminator
+    shared = {"channels": channels, "image_size": size, "image_channels": 3, "num_classes": classes}
+    assert count(BigGANGenerator(latent_dim=latent_dim, **shared)) == of_generator
+    assert count(BigGANDiscriminator(**shared)) == of_discriminator
 
 
 @pytest.mark.parametrize(
     ("size", "latent_dim", "side", "last"),
     [(32, 8, 16, 8), (64, 10, 32, 4), (128, 12, 64, 4), (256, 14, 64, 4)],
 )
-@torch.no_grad()
-def test_maps(size: int, latent_dim: int, side: int, last: int) -> None:
+def test_maps(size: int, latent_dim: int, side: int, last: int, check_maps: Callable[..., None]) -> None:
     """Catches attention at another resolution or left out of the forward pass, and a halving too many."""
-    ours, critic, seen = generator(size, latent_dim, channels=1), discriminator(size, channels=1), []
-    for network in (ours, critic):
-        for layer in network.modules():
-            if isinstance(layer, SelfAttention):
-                layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[2:]))
-    images = ours(torch.randn(2, latent_dim), LABELS)
-    assert images.shape == (2, 1, size, size)
-    assert critic.blocks(images).shape[2:] == (last, last)
-    assert seen == [(side, side)] * 2
+    networks = generator(size, latent_dim, channels=1), discriminator(size, channels=1)
+    check_maps(*networks, size=size, attention_side=side, last_side=last)
 
 
 def heard(network: BigGANGenerator, latents: Tensor, labels: Tensor | None) -> list[Tensor]:
@@ -126,33 +111,14 @@ def test_without_classes() -> None:
 
 
 @pytest.mark.parametrize("make", [generator, discriminator])
-@torch.no_grad()
-def test_initial_weights_and_normalization(make: Any) -> None:
+def test_initial_weights_and_normalization(make: Any, check_orthogonal: Callable[..., None]) -> None:
     """Catches Xavier's weights left in a layer, a normalised embedding in G, and a plain one in D."""
-    for layer in make().modules():
-        if not isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
-            continue
-        normalized = is_parametrized(layer, "weight")
-        assert normalized is (make is discriminator or not isinstance(layer, nn.Embedding))
-        weight = layer.parametrizations.weight.original if normalized else layer.weight
-        matrix = weight.flatten(1)
-        gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
-        torch.testing.assert_close(gram, torch.eye(len(gram)))
-        if getattr(layer, "bias", None) is not None:
-            assert not layer.bias.any()
+    check_orthogonal(make(), normalized_embeddings=make is discriminator)
 
 
-@torch.no_grad()
-def test_logit_is_a_projection() -> None:
+def test_logit_is_a_projection(check_projection: Callable[[nn.Module], None]) -> None:
     """Catches a mean for the sum over places, a missing ReLU, and a label that is not used."""
-    critic, images = discriminator().eval(), torch.randn(2, 1, 32, 32)
-    judgement = critic.judge(images, LABELS)
-    features = critic.blocks(images).clamp_min(0).sum((2, 3))
-    assert critic.head.embedding is not None
-    projection = (critic.head.embedding.weight[LABELS] * features).sum(1)
-    torch.testing.assert_close(judgement.features, features)
-    torch.testing.assert_close(judgement.logits, critic.head.to_logit(features).squeeze(1) + projection)
-    assert torch.equal(critic(images, LABELS), judgement.logits)
+    check_projection(discriminator())
 
 
 @pytest.mark.parametrize("truncation", [0.05, 0.5, 0.99])

@@ -1,30 +1,18 @@
 """BigGAN-deep: parameter counts, its bottleneck blocks, who hears the latents, and what it cannot make."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
-from torch.nn.utils.parametrize import is_parametrized
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.attention import SelfAttention
 from ganlab.models.biggan import truncate_normal
 from ganlab.models.biggan_deep import BigGANDeepDiscriminator, BigGANDeepGenerator
-from ganlab.models.blocks import SpectralNorm
 
 LABELS = torch.tensor([4, 0])
-
-
-@pytest.fixture
-def uniterated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares the power iterations at construction, which cost seconds on a device without numbers."""
-    monkeypatch.setattr(SpectralNorm, "_iterate", lambda *_: None)
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def generator(size: Any = 32, channels: int = 4, num_classes: int = 5) -> BigGANDeepGenerator:
@@ -46,7 +34,7 @@ def discriminator(size: Any = 32, channels: int = 4, num_classes: int = 5) -> Bi
     )
 
 
-@pytest.mark.usefixtures("uniterated")
+@pytest.mark.usefixtures("on_meta")
 @pytest.mark.parametrize(
     ("size", "channels", "of_generator", "of_discriminator"),
     [
@@ -56,37 +44,29 @@ def discriminator(size: Any = 32, channels: int = 4, num_classes: int = 5) -> Bi
         (256, 16, 3148852, 571650),
     ],
 )
-def test_parameters(size: int, channels: int, of_generator: int, of_discriminator: int) -> None:
+def test_parameters(
+    count: Callable[[nn.Module], int], size: int, channels: int, of_generator: int, of_discriminator: int
+) -> None:
     """Counted in PyTorch-StudioGAN's networks with 10 classes; catches a wrong width or attention at another place."""
-    with torch.device("meta"):
-        shared = {"channels": channels, "image_size": size, "image_channels": 3, "num_classes": 10}
-        assert count(BigGANDeepGenerator(latent_dim=128, **shared)) == of_generator
-        assert count(BigGANDeepDiscriminator(**shared)) == of_discriminator
+    shared = {"channels": channels, "image_size": size, "image_channels": 3, "num_classes": 10}
+    assert count(BigGANDeepGenerator(latent_dim=128, **shared)) == of_generator
+    assert count(BigGANDeepDiscriminator(**shared)) == of_discriminator
 
 
-@pytest.mark.usefixtures("uniterated")
-def test_parameters_of_imagenet() -> None:
+@pytest.mark.usefixtures("on_meta")
+def test_parameters_of_imagenet(count: Callable[[nn.Module], int]) -> None:
     """Appendix B of the paper has 50.4M and 34.6M at 128 px; its G makes 128 channels and drops 125 of them."""
-    with torch.device("meta"):
-        shared = {"channels": 128, "image_size": 128, "image_channels": 3, "num_classes": 1000}
-        ours, critic = BigGANDeepGenerator(latent_dim=128, **shared), BigGANDeepDiscriminator(**shared)
+    shared = {"channels": 128, "image_size": 128, "image_channels": 3, "num_classes": 1000}
+    ours, critic = BigGANDeepGenerator(latent_dim=128, **shared), BigGANDeepDiscriminator(**shared)
     assert round((count(ours) + 125 * (9 * 128 + 1)) / 1e5) == 504
     assert round(count(critic) / 1e5) == 346
 
 
 @pytest.mark.parametrize(("size", "side", "last"), [(32, 16, 8), (64, 32, 4), (128, 64, 4), (256, 64, 4)])
-@torch.no_grad()
-def test_maps(size: int, side: int, last: int) -> None:
+def test_maps(size: int, side: int, last: int, check_maps: Callable[..., None]) -> None:
     """Catches attention at another resolution or left out of the forward pass, and a halving too many."""
-    ours, critic, seen = generator(size, channels=1), discriminator(size, channels=1), []
-    for network in (ours, critic):
-        for layer in network.modules():
-            if isinstance(layer, SelfAttention):
-                layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[2:]))
-    images = ours(torch.randn(2, 6), LABELS)
-    assert images.shape == (2, 1, size, size)
-    assert critic.blocks(images).shape[2:] == (last, last)
-    assert seen == [(side, side)] * 2
+    networks = generator(size, channels=1), discriminator(size, channels=1)
+    check_maps(*networks, size=size, attention_side=side, last_side=last)
 
 
 @torch.no_grad()
@@ -148,32 +128,15 @@ def test_everyone_hears_all_latents(num_classes: int) -> None:
 
 
 @pytest.mark.parametrize("make", [generator, discriminator])
-@torch.no_grad()
-def test_initial_weights_and_normalization(make: Any) -> None:
+def test_initial_weights_and_normalization(make: Any, check_orthogonal: Callable[..., None]) -> None:
     """Catches default weights left in a layer, a normalised embedding in G, and a plain one in D."""
-    for layer in make().modules():
-        if not isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
-            continue
-        normalized = is_parametrized(layer, "weight")
-        assert normalized is (make is discriminator or not isinstance(layer, nn.Embedding))
-        weight = layer.parametrizations.weight.original if normalized else layer.weight
-        matrix = weight.flatten(1)
-        gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
-        torch.testing.assert_close(gram, torch.eye(len(gram)))
+    check_orthogonal(make(), normalized_embeddings=make is discriminator)
 
 
-@torch.no_grad()
-def test_logit_is_a_projection() -> None:
+def test_logit_is_a_projection(check_projection: Callable[[nn.Module], None]) -> None:
     """Catches a mean for the sum over places, a missing ReLU, and a label that is not used."""
-    critic, images = discriminator().eval(), torch.randn(2, 1, 32, 32)
-    judgement = critic.judge(images, LABELS)
-    features = critic.blocks(images).clamp_min(0).sum((2, 3))
-    assert critic.head.embedding is not None
-    projection = (critic.head.embedding.weight[LABELS] * features).sum(1)
-    torch.testing.assert_close(judgement.features, features)
-    torch.testing.assert_close(judgement.logits, critic.head.to_logit(features).squeeze(1) + projection)
-    assert torch.equal(critic(images, LABELS), judgement.logits)
-    unconditional = discriminator(num_classes=0).eval()
+    check_projection(discriminator())
+    unconditional, images = discriminator(num_classes=0).eval(), torch.randn(2, 1, 32, 32)
     assert torch.equal(unconditional(images), unconditional(images, LABELS))
 
 

@@ -5,13 +5,15 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
-from ganlab.errors import ConfigurationError
 from ganlab.models.blocks import (
     DownBlock,
     SpectralNorm,
     UpBlock,
     apply_spectral_norm,
-    as_height_width,
+    doubling,
+    halving,
+    normalized_doublings,
+    normalized_halvings,
     xavier_,
 )
 
@@ -109,10 +111,26 @@ def test_initial_weights() -> None:
     assert not layer.bias.any()
 
 
-def test_image_sizes() -> None:
-    """Catches height and width swapped."""
-    assert as_height_width(5) == (5, 5)
-    assert as_height_width([3, 4]) == (3, 4)
-    for wrong in (0, [1], [1, 2, 3], [2, -1]):
-        with pytest.raises(ConfigurationError, match=r"data\.image_size"):
-            as_height_width(wrong)
+@pytest.mark.parametrize("kernel_size", [3, 4, 5])
+def test_doubling_and_halving(kernel_size: int) -> None:
+    """Catches an odd kernel whose image is a pixel short, and another deviation of the weights than DCGAN's."""
+    maps = torch.randn(2, 6, 4, 6)
+    grow, shrink = doubling(6, 100, kernel_size), halving(6, 100, kernel_size)
+    assert grow(maps).shape == (2, 100, 8, 12)
+    assert shrink(maps).shape == (2, 100, 2, 3)
+    for layer in (grow, shrink):
+        assert 0.015 < layer.weight.std() < 0.025
+        assert not layer.bias.any()
+
+
+def test_normalized_layers() -> None:
+    """Catches a convolution with a bias that batch norm takes away again, no batch norm, and another slope."""
+    for layers, activation in (
+        (normalized_doublings([6, 4, 2], 4), nn.ReLU),
+        (normalized_halvings([6, 4, 2], 4, slope=0.1), nn.LeakyReLU),
+    ):
+        kinds = [type(layer) for layer in layers]
+        assert kinds[1:3] == kinds[4:] == [nn.BatchNorm2d, activation]
+        assert [layer.num_features for layer in layers[1::3]] == [4, 2]
+        assert all(layer.bias is None for layer in layers[::3])
+    assert layers[2].negative_slope == 0.1

@@ -14,7 +14,7 @@ def make(image_size: int | tuple[int, int] = 32) -> EBGANDiscriminator:
 
 
 def test_parameters() -> None:
-    """Appendix D.2 of Zhao et al., 2017, summed by hand; catches a wrong width, kernel or missing batch norm."""
+    """Appendix C of Zhao et al., 2017, summed by hand; catches a wrong width, kernel or missing batch norm."""
     with torch.device("meta"):
         discriminator = EBGANDiscriminator(channels=64, image_size=64, image_channels=3)
     encoder = 16 * 3 * 64 + 64 + 16 * 64 * 128 + 2 * 128 + 16 * 128 * 256 + 2 * 256
@@ -46,5 +46,5 @@ def test_features_are_the_code() -> None:
 
 @pytest.mark.parametrize("image_size", [8, 28, (32, 36)])
 def test_impossible_sizes(image_size: int | tuple[int, int]) -> None:
-    with pytest.raises(ConfigurationError, match=r"multiples of 8, from 16 on, .*data\.image_size"):
+    with pytest.raises(ConfigurationError, match=r"multiples of 8 pixels, from 16 on, .*data\.image_size"):
         make(image_size)

@@ -107,7 +107,7 @@ def test_shapes_and_heads(image_size: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
     [
-        ({"image_size": 64}, r"28 or 32 pixels, got 64x64: set data\.image_size"),
+        ({"image_size": 64}, r"28, 32 pixels, got 64x64: set data\.image_size"),
         ({"latent_dim": 6}, r"7 latents for codes alone, got latent_dim=6: set model\.latent_dim"),
         ({"categories": [1]}, r"2 or more values"),
         ({"num_continuous": -1}, r"num_continuous >= 0"),

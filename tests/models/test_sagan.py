@@ -1,5 +1,6 @@
 """SAGAN: parameter counts, where attention and spectral normalisation are, D's block, and what it cannot make."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,21 +11,9 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
-from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import SpectralNorm
 from ganlab.models.sagan import SAGANDiscriminator, SAGANGenerator
 
 LABELS = torch.tensor([4, 0])
-
-
-@pytest.fixture
-def uniterated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares the power iterations at construction, which cost seconds on a device without numbers."""
-    monkeypatch.setattr(SpectralNorm, "_iterate", lambda *_: None)
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def generator(size: Any = 32, channels: int = 8, num_classes: int = 5) -> SAGANGenerator:
@@ -39,25 +28,25 @@ def discriminator(size: Any = 32, channels: int = 8, num_classes: int = 5) -> SA
     return SAGANDiscriminator(channels=channels, image_size=size, image_channels=1, num_classes=num_classes)
 
 
-@pytest.mark.usefixtures("uniterated")
+@pytest.mark.usefixtures("on_meta")
 @pytest.mark.parametrize(
     ("size", "of_generator", "of_discriminator"), [(32, 4386308, 1075586), (64, 12292996, 19558082)]
 )
-def test_parameters_of_small_images(size: int, of_generator: int, of_discriminator: int) -> None:
+def test_parameters_of_small_images(
+    count: Callable[[nn.Module], int], size: int, of_generator: int, of_discriminator: int
+) -> None:
     """Counted in PyTorch-StudioGAN's networks with 10 classes; catches attention at another place, or a narrow D."""
-    with torch.device("meta"):
-        shared = {"image_size": size, "image_channels": 3, "num_classes": 10}
-        assert count(SAGANGenerator(latent_dim=128, channels=256, **shared)) == of_generator
-        assert count(SAGANDiscriminator(channels=128, **shared)) == of_discriminator
+    shared = {"image_size": size, "image_channels": 3, "num_classes": 10}
+    assert count(SAGANGenerator(latent_dim=128, channels=256, **shared)) == of_generator
+    assert count(SAGANDiscriminator(channels=128, **shared)) == of_discriminator
 
 
-@pytest.mark.usefixtures("uniterated")
-def test_parameters_of_imagenet() -> None:
+@pytest.mark.usefixtures("on_meta")
+def test_parameters_of_imagenet(count: Callable[[nn.Module], int]) -> None:
     """Summed by hand at 128 px; catches a wrong width, a missing shortcut, and attention of other widths."""
-    with torch.device("meta"):
-        shared = {"image_size": 128, "image_channels": 3, "num_classes": 1000}
-        ours = SAGANGenerator(latent_dim=128, channels=256, **shared)
-        critic = SAGANDiscriminator(channels=128, **shared)
+    shared = {"image_size": 128, "image_channels": 3, "num_classes": 1000}
+    ours = SAGANGenerator(latent_dim=128, channels=256, **shared)
+    critic = SAGANDiscriminator(channels=128, **shared)
     total = 129 * 1024 * 16
     for before, after in ((1024, 1024), (1024, 512), (512, 256), (256, 128), (128, 64)):
         total += 10 * before * after + 9 * after * after + 3 * after + 2 * 1000 * (before + after)
@@ -72,18 +61,10 @@ def test_parameters_of_imagenet() -> None:
 
 
 @pytest.mark.parametrize(("size", "side", "last"), [(32, 16, 8), (64, 32, 4), (128, 32, 4)])
-@torch.no_grad()
-def test_maps(size: int, side: int, last: int) -> None:
+def test_maps(size: int, side: int, last: int, check_maps: Callable[..., None]) -> None:
     """Catches attention at another resolution or left out of the forward pass, and a halving too many."""
-    ours, critic, seen = generator(size, channels=4), discriminator(size, channels=4), []
-    for network in (ours, critic):
-        for layer in network.modules():
-            if isinstance(layer, SelfAttention):
-                layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[2:]))
-    images = ours(torch.randn(2, 6), LABELS)
-    assert images.shape == (2, 1, size, size)
-    assert critic.blocks(images).shape[2:] == (last, last)
-    assert seen == [(side, side)] * 2
+    networks = generator(size, channels=4), discriminator(size, channels=4)
+    check_maps(*networks, size=size, attention_side=side, last_side=last)
 
 
 def test_what_is_normalized() -> None:
@@ -115,17 +96,9 @@ def test_blocks_of_the_discriminator() -> None:
     torch.testing.assert_close(third(maps), residual(third, maps.clamp_min(0)) + maps)
 
 
-@torch.no_grad()
-def test_logit_is_a_projection() -> None:
+def test_logit_is_a_projection(check_projection: Callable[[nn.Module], None]) -> None:
     """Catches a mean for the sum over places, a missing ReLU, and a label that is not used."""
-    critic, images = discriminator().eval(), torch.randn(2, 1, 32, 32)
-    judgement = critic.judge(images, LABELS)
-    features = critic.blocks(images).clamp_min(0).sum((2, 3))
-    assert critic.head.embedding is not None
-    projection = (critic.head.embedding.weight[LABELS] * features).sum(1)
-    torch.testing.assert_close(judgement.features, features)
-    torch.testing.assert_close(judgement.logits, critic.head.to_logit(features).squeeze(1) + projection)
-    assert torch.equal(critic(images, LABELS), judgement.logits)
+    check_projection(discriminator())
 
 
 @torch.no_grad()

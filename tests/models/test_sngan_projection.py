@@ -1,7 +1,6 @@
 """SNGAN with projection: parameter counts, maps, formulae, and what it cannot make."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -10,26 +9,7 @@ import torch
 from torch import nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.blocks import SpectralNorm
 from ganlab.models.sngan_projection import SNGANProjectionDiscriminator, SNGANProjectionGenerator
-
-
-@contextmanager
-def without_storage() -> Iterator[None]:
-    """Makes networks on the meta device, without the power iterations, which take seconds there."""
-    with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
-        patch.setattr(SpectralNorm, "_iterate", lambda *_: None)
-        yield
-
-
-@pytest.fixture
-def uniterated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares the power iterations at construction, which cost seconds on a device without numbers."""
-    monkeypatch.setattr(SpectralNorm, "_iterate", lambda *_: None)
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def generator(size: Any = 32, channels: int = 8, num_classes: int = 5) -> SNGANProjectionGenerator:
@@ -44,7 +24,7 @@ def discriminator(size: Any = 32, channels: int = 8, num_classes: int = 5) -> SN
     )
 
 
-@pytest.mark.usefixtures("uniterated")
+@pytest.mark.usefixtures("on_meta")
 @pytest.mark.parametrize(
     ("size", "classes", "widths_of_generator", "widths_of_discriminator"),
     [
@@ -54,17 +34,20 @@ def discriminator(size: Any = 32, channels: int = 8, num_classes: int = 5) -> SN
     ],
 )
 def test_parameters(
-    size: int, classes: int, widths_of_generator: list[int], widths_of_discriminator: list[int]
+    count: Callable[[nn.Module], int],
+    size: int,
+    classes: int,
+    widths_of_generator: list[int],
+    widths_of_discriminator: list[int],
 ) -> None:
     """Summed by hand; catches a wrong width, a missing shortcut or table, and a conditional last batch norm.
 
     Layers as read in mimicry's cGAN-PD (Lee & Town, 2020) at 32 px and 128 px; there D has an eighth of the
     paper's width at 128 px by default. 64 px is SNGAN's.
     """
-    with without_storage():
-        shared = {"image_size": size, "image_channels": 3, "num_classes": classes}
-        ours = SNGANProjectionGenerator(latent_dim=128, channels=256, **shared)
-        critic = SNGANProjectionDiscriminator(channels=128, **shared)
+    shared = {"image_size": size, "image_channels": 3, "num_classes": classes}
+    ours = SNGANProjectionGenerator(latent_dim=128, channels=256, **shared)
+    critic = SNGANProjectionDiscriminator(channels=128, **shared)
     first, *widths = widths_of_generator
     total = 129 * first * 16
     for before, after in pairwise(widths_of_generator):
@@ -90,18 +73,9 @@ def test_maps(size: int, side: int) -> None:
     assert discriminator(size).blocks(images).shape[2:] == (side, side)
 
 
-@torch.no_grad()
-def test_logit_is_equation_3() -> None:
+def test_logit_is_equation_3(check_projection: Callable[[nn.Module], None]) -> None:
     """Catches a mean for the sum over places, a missing ReLU, and a projection on features other than the logit's."""
-    torch.manual_seed(0)
-    critic, images, labels = discriminator().eval(), torch.randn(3, 1, 32, 32), torch.tensor([4, 0, 4])
-    judgement = critic.judge(images, labels)
-    phi = critic.blocks(images).clamp_min(0).sum((2, 3))
-    assert critic.head.embedding is not None
-    projection = (critic.head.embedding.weight[labels] * phi).sum(1)
-    torch.testing.assert_close(judgement.features, phi)
-    torch.testing.assert_close(judgement.logits, critic.head.to_logit(phi).squeeze(1) + projection)
-    assert torch.equal(critic(images, labels), judgement.logits)
+    check_projection(discriminator())
 
 
 @torch.no_grad()

@@ -153,7 +153,7 @@ def test_initial_weights_of_the_discriminator() -> None:
 
 
 def test_impossible_arguments() -> None:
-    with pytest.raises(ConfigurationError, match=r"of 32 or 64 pixels, got 48x48: set data\.image_size"):
+    with pytest.raises(ConfigurationError, match=r"of 32, 64 pixels, got 48x48: set data\.image_size"):
         TransGANGenerator(latent_dim=2, channels=4, image_size=48, image_channels=1)
     with pytest.raises(ConfigurationError, match="got 32x64"):
         TransGANDiscriminator(channels=4, image_size=(32, 64), image_channels=1)

@@ -18,10 +18,16 @@ from ganlab.metrics.extractors.pretrained import (
     read_weights,
     resize_bicubic,
 )
-from ganlab.metrics.extractors.vision_transformer import VisionTransformer
+from ganlab.metrics.extractors.vision_transformer import (
+    HEAD_WIDTH,
+    VisionTransformer,
+    count_blocks,
+    rename_blocks,
+    strangers_refused,
+)
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-HEAD_WIDTH = 64
+BLOCKS = "transformer.resblocks."
 PUBLISHED = PublishedWeights(
     extractor="clip",
     title="CLIP ViT-B/32",
@@ -98,20 +104,17 @@ def _read_torchscript(path: Path) -> dict[str, Any]:
 
 def _build(tower: dict[str, Tensor], path: Path) -> tuple[VisionTransformer, int]:
     """Builds the transformer that the weights describe; returns it and its image size."""
-    try:
+    with strangers_refused(path, PUBLISHED.title):
         width, _, patch_size, _ = tower["conv1.weight"].shape
         image_size = patch_size * round((tower["positional_embedding"].shape[0] - 1) ** 0.5)
         _ = tower["proj"]
-        depth = 1 + max(int(name.split(".")[2]) for name in tower if name.startswith("transformer."))
-        translated = _translate(tower, depth)
-    except (KeyError, ValueError, IndexError) as error:
-        raise DataError(f"the weights in {path} are not those of {PUBLISHED.title}: {error}") from error
+        translated = _translate(tower)
     with torch.device("meta"):
         network = VisionTransformer(
             image_size=image_size,
             patch_size=patch_size,
             width=width,
-            depth=depth,
+            depth=count_blocks(tower, BLOCKS),
             num_heads=width // HEAD_WIDTH,
             activation=quick_gelu,
             epsilon=1e-5,
@@ -122,9 +125,9 @@ def _build(tower: dict[str, Tensor], path: Path) -> tuple[VisionTransformer, int
     return network, image_size
 
 
-def _translate(tower: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
+def _translate(tower: dict[str, Tensor]) -> dict[str, Tensor]:
     """Names OpenAI's weights as `VisionTransformer` does."""
-    names = {f"attn.in_proj_{kind}": f"self_attn.in_proj_{kind}" for kind in ("weight", "bias")}
+    in_projection = {"weight": "attn.in_proj_weight", "bias": "attn.in_proj_bias"}
     layers = {
         "ln_1": "norm1",
         "ln_2": "norm2",
@@ -132,13 +135,7 @@ def _translate(tower: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
         "mlp.c_fc": "linear1",
         "mlp.c_proj": "linear2",
     }
-    names |= {f"{old}.{kind}": f"{new}.{kind}" for old, new in layers.items() for kind in ("weight", "bias")}
-    translated = {
-        f"blocks.layers.{block}.{new}": tower[f"transformer.resblocks.{block}.{old}"]
-        for block in range(depth)
-        for old, new in names.items()
-    }
-    return translated | {
+    return rename_blocks(tower, BLOCKS, in_projection, layers) | {
         "patches.weight": tower["conv1.weight"],
         "class_token": tower["class_embedding"][None, None],
         "positions": tower["positional_embedding"][None],

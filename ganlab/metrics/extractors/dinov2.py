@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, interpolate
 
-from ganlab.errors import DataError
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics.extractors.pretrained import (
     IMAGENET_MEAN,
@@ -19,11 +18,18 @@ from ganlab.metrics.extractors.pretrained import (
     read_weights,
     resize_bicubic,
 )
-from ganlab.metrics.extractors.vision_transformer import VisionTransformer
+from ganlab.metrics.extractors.vision_transformer import (
+    HEAD_WIDTH,
+    VisionTransformer,
+    count_blocks,
+    rename_blocks,
+    strangers_refused,
+)
 
-IMAGE_SIZE, PATCH_SIZE, HEAD_WIDTH = 224, 14, 64
+IMAGE_SIZE, PATCH_SIZE = 224, 14
 GRID_OFFSET = 0.1
 """The authors scale the grid of positions by (16 + 0.1) / 37, and so do all features published since."""
+BLOCKS = "blocks."
 PUBLISHED = PublishedWeights(
     extractor="dinov2",
     title="DINOv2 ViT-L/14",
@@ -69,12 +75,10 @@ class DINOv2(FeatureExtractor):
 
 def _build(weights: dict[str, Any], path: Path) -> VisionTransformer:
     """Builds the network that the weights describe."""
-    try:
+    with strangers_refused(path, PUBLISHED.title):
         width = weights["cls_token"].shape[-1]
-        depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
+        depth = count_blocks(weights, BLOCKS)
         translated = _translate(weights, depth)
-    except (KeyError, ValueError, IndexError, AttributeError) as error:
-        raise DataError(f"the weights in {path} are not those of {PUBLISHED.title}: {error}") from error
     with torch.device("meta"):
         network = VisionTransformer(
             image_size=IMAGE_SIZE,
@@ -93,7 +97,7 @@ def _build(weights: dict[str, Any], path: Path) -> VisionTransformer:
 
 def _translate(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
     """Names the authors' weights as `VisionTransformer` does; the scale of a branch goes into its last layer."""
-    names = {"attn.qkv.weight": "self_attn.in_proj_weight", "attn.qkv.bias": "self_attn.in_proj_bias"}
+    in_projection = {"weight": "attn.qkv.weight", "bias": "attn.qkv.bias"}
     layers = {
         "norm1": "norm1",
         "norm2": "norm2",
@@ -101,15 +105,10 @@ def _translate(weights: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
         "mlp.fc1": "linear1",
         "mlp.fc2": "linear2",
     }
-    names |= {f"{old}.{kind}": f"{new}.{kind}" for old, new in layers.items() for kind in ("weight", "bias")}
-    translated = {
-        f"blocks.layers.{block}.{new}": weights[f"blocks.{block}.{old}"].float()
-        for block in range(depth)
-        for old, new in names.items()
-    }
+    translated = rename_blocks(weights, BLOCKS, in_projection, layers)
     for block in range(depth):
         for scale, layer in (("ls1", "self_attn.out_proj"), ("ls2", "linear2")):
-            gamma = weights[f"blocks.{block}.{scale}.gamma"].float()
+            gamma = weights[f"{BLOCKS}{block}.{scale}.gamma"].float()
             prefix = f"blocks.layers.{block}.{layer}"
             translated[f"{prefix}.weight"] = translated[f"{prefix}.weight"] * gamma[:, None]
             translated[f"{prefix}.bias"] = translated[f"{prefix}.bias"] * gamma

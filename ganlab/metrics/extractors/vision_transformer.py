@@ -1,9 +1,17 @@
-"""The vision transformer, as far as DINOv2 and CLIP share it."""
+"""The vision transformer, as far as DINOv2 and CLIP share it, and how their weights get into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ganlab.errors import DataError
+
+HEAD_WIDTH = 64
+"""Channels of an attention head, in every size of both networks."""
 
 
 class VisionTransformer(nn.Module):
@@ -61,3 +69,43 @@ class VisionTransformer(nn.Module):
         tokens = torch.cat([self.class_token.expand(len(images), -1, -1), tokens], dim=1) + self.positions
         class_token: Tensor = self.norm_after(self.blocks(self.norm_before(tokens))[:, 0])
         return class_token
+
+
+@contextmanager
+def strangers_refused(path: Path, title: str) -> Iterator[None]:
+    """Reports weights in which a name or shape is missing as those of another network than `title`.
+
+    Raises:
+        DataError: names the file and what is missing.
+    """
+    try:
+        yield
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"the weights in {path} are not those of {title}: {error}") from error
+
+
+def count_blocks(weights: Mapping[str, Any], prefix: str) -> int:
+    """Counts the blocks among weights whose names begin with `prefix` and the block's number."""
+    return 1 + max(
+        int(name.removeprefix(prefix).split(".")[0]) for name in weights if name.startswith(prefix)
+    )
+
+
+def rename_blocks(
+    weights: Mapping[str, Tensor], prefix: str, in_projection: Mapping[str, str], layers: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Names the weights of the blocks as `VisionTransformer` does, in float32.
+
+    Args:
+        weights: by the authors' names.
+        prefix: what stands before a block's number there.
+        in_projection: the authors' names, below a block, of `weight` and `bias` of queries, keys and values.
+        layers: names of the other layers in `VisionTransformer`, by the authors'; each has a weight and a bias.
+    """
+    names = {old: f"self_attn.in_proj_{kind}" for kind, old in in_projection.items()}
+    names |= {f"{old}.{kind}": f"{new}.{kind}" for old, new in layers.items() for kind in ("weight", "bias")}
+    return {
+        f"blocks.layers.{block}.{new}": weights[f"{prefix}{block}.{old}"].float()
+        for block in range(count_blocks(weights, prefix))
+        for old, new in names.items()
+    }

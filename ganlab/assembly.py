@@ -21,6 +21,7 @@ from ganlab.interfaces import (
     Generator,
     VariationalLoss,
 )
+from ganlab.models.resampling import set_fused
 from ganlab.modules.adversarial import GANModule
 from ganlab.modules.generative import Curve, GenerativeModule, Optimization
 from ganlab.modules.variational import VAEModule
@@ -30,12 +31,16 @@ from ganlab.scheduling import optimizer_curves, read_curves, scheduled_numbers
 
 def build_generator(config: Config) -> Generator:
     """Makes G as configured, with fresh weights from the global random state."""
-    return cast(Generator, build("model.generator", config["model"]["generator"]))
+    generator = cast(Generator, build("model.generator", config["model"]["generator"]))
+    set_fused(generator, config["fused_resampling"])
+    return generator
 
 
 def build_discriminator(config: Config) -> Discriminator:
     """Makes D as configured, with fresh weights from the global random state, before any constraint."""
-    return cast(Discriminator, build("model.discriminator", config["model"]["discriminator"]))
+    discriminator = cast(Discriminator, build("model.discriminator", config["model"]["discriminator"]))
+    set_fused(discriminator, config["fused_resampling"])
+    return discriminator
 
 
 def build_module(config: Config) -> GenerativeModule:

@@ -143,6 +143,7 @@ class TrainConfig(Section):
     top_k: Annotated[float, Field(gt=0, le=1)]
     n_critic: PositiveInt
     channels_last: bool
+    fused_resampling: bool
     budget: Budget
     seed: NonNegativeInt
     trainer: Trainer
@@ -162,7 +163,7 @@ class TrainConfig(Section):
 
 NOT_MATHEMATICS = (
     *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "watchdog", "logger", "callbacks"),
-    *("run_dir", "run_name", "tags", "resume", "channels_last"),
+    *("run_dir", "run_name", "tags", "resume", "channels_last", "fused_resampling"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
     # Where a known data set is kept is not what it is; a folder or zip of one's own is named by `data.source.path`.
     *("data.root", "data.source.root", "data.num_workers"),

@@ -144,7 +144,7 @@ def _is_monitored(metric: str, monitor: str) -> bool:
 def _check_finite(state: dict[str, Any], g_step: int) -> None:
     """Names the first tensor of the networks that holds a NaN or infinity."""
     for network in ("generator", "discriminator", "ema"):
-        for name, tensor in (state[network] or {}).items():
+        for name, tensor in (state.get(network) or {}).items():
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 raise DivergedError(
                     f"{network}.{name} is not finite at g_step {g_step}; the last good checkpoint is kept; "

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.blocks import as_float
+from ganlab.models.resampling import UpsampledConv2d
 from ganlab.models.sizes import check_positive, count_doublings
 from ganlab.noise import Noise
 
@@ -102,9 +103,8 @@ def _num_scales(image_size: int | Sequence[int]) -> int:
 def _decoder(in_features: int, channels: int, image_channels: int, num_scales: int) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Linear(in_features, channels * 64), nn.Unflatten(1, (channels, 8, 8))]
     for scale in range(num_scales):
-        if scale > 0:
-            layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
-        layers += [*_conv(channels, channels), *_conv(channels, channels)]
+        first = _conv(channels, channels) if scale == 0 else [UpsampledConv2d(channels, channels), nn.ELU()]
+        layers += [*first, *_conv(channels, channels)]
     return nn.Sequential(*layers, nn.Conv2d(channels, image_channels, 3, padding=1))
 
 

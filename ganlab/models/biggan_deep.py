@@ -16,10 +16,10 @@ from ganlab.models.conditioning import (
     LinearConditionalBatchNorm2d,
     ProjectionHead,
     check_num_classes,
-    doubled,
     normalize_embeddings,
     required,
 )
+from ganlab.models.resampling import doubled
 from ganlab.models.sizes import Plan, check_positive, square_side
 
 _PLANS = {

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize, relu
+from torch.nn.functional import normalize, relu
 from torch.nn.utils import parametrize
+
+from ganlab.models.resampling import PooledConv2d, UpsampledConv2d, doubled
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -32,6 +34,11 @@ def xavier_(layer: Layer, gain: float = 1.0) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def same_size(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Makes a 3x3 convolution that keeps height and width."""
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
 
 def doubling(in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> nn.ConvTranspose2d:
@@ -137,17 +144,17 @@ class UpBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = xavier_(nn.Conv2d(in_channels, out_channels, 3, padding=1), math.sqrt(2))
+        self.conv1 = xavier_(UpsampledConv2d(in_channels, out_channels), math.sqrt(2))
         self.norm2 = nn.BatchNorm2d(out_channels)
         self.conv2 = xavier_(nn.Conv2d(out_channels, out_channels, 3, padding=1), math.sqrt(2))
         self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        residual = self.conv1(_double(relu(self.norm1(maps))))
+        residual = self.conv1(relu(self.norm1(maps)))
         residual = self.conv2(relu(self.norm2(residual)))
         # A 1x1 convolution commutes with nearest upsampling; before it, it costs a quarter.
-        doubled: Tensor = residual + _double(self.shortcut(maps))
-        return doubled
+        total: Tensor = residual + doubled(self.shortcut(maps))
+        return total
 
 
 class DownBlock(nn.Module):
@@ -168,7 +175,8 @@ class DownBlock(nn.Module):
         hidden_channels = out_channels if first else in_channels
         self.activation = nn.Identity() if first else nn.ReLU()
         self.conv1 = xavier_(nn.Conv2d(in_channels, hidden_channels, 3, padding=1), math.sqrt(2))
-        self.conv2 = xavier_(nn.Conv2d(hidden_channels, out_channels, 3, padding=1), math.sqrt(2))
+        last = PooledConv2d if downsample else same_size
+        self.conv2 = xavier_(last(hidden_channels, out_channels), math.sqrt(2))
         self.pool = nn.AvgPool2d(2) if downsample else nn.Identity()
         self.shortcut: nn.Module = nn.Identity()
         if downsample or in_channels != out_channels:
@@ -177,7 +185,7 @@ class DownBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         residual = self.conv2(relu(self.conv1(self.activation(maps))))
         # A 1x1 convolution commutes with averaging; after it, it costs a quarter.
-        halved: Tensor = self.pool(residual) + self.shortcut(self.pool(maps))
+        halved: Tensor = residual + self.shortcut(self.pool(maps))
         return halved
 
 
@@ -195,7 +203,3 @@ def down_trunk(image_channels: int, widths: Sequence[int], num_halvings: int) ->
             for i, (before, after) in enumerate(pairwise([image_channels, *widths]))
         )
     )
-
-
-def _double(maps: Tensor) -> Tensor:
-    return interpolate(maps, scale_factor=2, mode="nearest")

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, interpolate, relu
+from torch.nn.functional import embedding, relu
 from torch.nn.utils import parametrize
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Judgement
 from ganlab.models.blocks import SpectralNorm, as_float, xavier_
+from ganlab.models.resampling import UpsampledConv2d, doubled
 from ganlab.models.sizes import check_positive
 
 
@@ -163,13 +164,13 @@ class ConditionalUpBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.norm1 = norm(in_channels)
-        self.conv1 = xavier_(nn.Conv2d(in_channels, out_channels, 3, padding=1), math.sqrt(2))
+        self.conv1 = xavier_(UpsampledConv2d(in_channels, out_channels), math.sqrt(2))
         self.norm2 = norm(out_channels)
         self.conv2 = xavier_(nn.Conv2d(out_channels, out_channels, 3, padding=1), math.sqrt(2))
         self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, maps: Tensor, condition: Tensor | None) -> Tensor:
-        residual = self.conv1(doubled(relu(self.norm1(maps, condition))))
+        residual = self.conv1(relu(self.norm1(maps, condition)))
         residual = self.conv2(relu(self.norm2(residual, condition)))
         # A 1x1 convolution commutes with nearest upsampling; before it, it costs a quarter.
         grown: Tensor = residual + doubled(self.shortcut(maps))
@@ -276,11 +277,6 @@ def normalize_embeddings(network: nn.Module) -> None:
         parametrize.register_parametrization(
             table, "weight", SpectralNorm(table.weight.detach()), unsafe=True
         )
-
-
-def doubled(maps: Tensor) -> Tensor:
-    """Returns maps of twice the height and width, by nearest neighbour."""
-    return interpolate(maps, scale_factor=2, mode="nearest")
 
 
 def _scale_and_shift(maps: Tensor, gain: Tensor, bias: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from functools import partial
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, relu
+from torch.nn.functional import relu
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import apply_spectral_norm, as_float, xavier_
+from ganlab.models.blocks import apply_spectral_norm, as_float, same_size, xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
@@ -19,6 +19,7 @@ from ganlab.models.conditioning import (
     normalize_embeddings,
     required,
 )
+from ganlab.models.resampling import PooledConv2d
 from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
 
 _PLANS = {
@@ -149,19 +150,18 @@ class WideDownBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, downsample: bool, first: bool = False) -> None:
         super().__init__()
         self.activation = nn.Identity() if first else nn.ReLU()
-        self.downsample = downsample
-        self.conv1 = xavier_(nn.Conv2d(in_channels, out_channels, 3, padding=1))
-        self.conv2 = xavier_(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.pool = nn.AvgPool2d(2) if downsample else nn.Identity()
+        self.conv1 = xavier_(same_size(in_channels, out_channels))
+        last = PooledConv2d if downsample else same_size
+        self.conv2 = xavier_(last(out_channels, out_channels))
         self.shortcut: nn.Module = nn.Identity()
         if downsample or in_channels != out_channels:
             self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
         residual = self.conv2(relu(self.conv1(self.activation(maps))))
-        if self.downsample:
-            # A 1x1 convolution commutes with averaging; after it, it costs a quarter.
-            residual, maps = avg_pool2d(residual, 2), avg_pool2d(maps, 2)
-        halved: Tensor = residual + self.shortcut(maps)
+        # A 1x1 convolution commutes with averaging; after it, it costs a quarter.
+        halved: Tensor = residual + self.shortcut(self.pool(maps))
         return halved
 
 

@@ -10,6 +10,7 @@ from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.blocks import as_float, halving, normal_, normalized_halvings
 from ganlab.models.conditioning import check_num_classes, required
+from ganlab.models.resampling import UpsampledConv2d
 from ganlab.models.sizes import check_positive, count_doublings
 
 
@@ -242,8 +243,7 @@ def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
 def up_block(in_channels: int, out_channels: int) -> nn.Sequential:
     """Doubles height and width: nearest neighbour, 3x3 convolution, batch norm, ReLU."""
     return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        conv3x3(in_channels, out_channels),
+        normal_(UpsampledConv2d(in_channels, out_channels, bias=False)),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(),
     )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, interpolate, relu
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, relu
 
 from ganlab.models.blocks import (
     DownBlock,
@@ -80,7 +80,9 @@ def test_up_block() -> None:
     nn.init.normal_(block.shortcut.bias)
     maps = torch.randn(4, 3, 2, 3)
     doubled = interpolate(relu(block.norm1(maps)), scale_factor=2)
-    expected = block.conv2(relu(block.norm2(block.conv1(doubled))))
+    expected = block.conv2(
+        relu(block.norm2(conv2d(doubled, block.conv1.weight, block.conv1.bias, padding=1)))
+    )
     expected = expected + block.shortcut(interpolate(maps, scale_factor=2))
     torch.testing.assert_close(block(maps), expected)
 
@@ -92,7 +94,8 @@ def test_down_block(out_channels: int, first: bool) -> None:
     block = DownBlock(3, out_channels, downsample=True, first=first)
     nn.init.normal_(block.shortcut.bias)
     maps = torch.randn(2, 3, 4, 6)
-    residual = block.conv2(relu(block.conv1(maps if first else relu(maps))))
+    hidden = relu(block.conv1(maps if first else relu(maps)))
+    residual = conv2d(hidden, block.conv2.weight, block.conv2.bias, padding=1)
     expected = avg_pool2d(residual, 2) + avg_pool2d(block.shortcut(maps), 2)
     torch.testing.assert_close(block(maps), expected)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from ganlab.errors import ConfigurationError
 from ganlab.models.conditioning import (
@@ -108,7 +109,8 @@ def test_up_block() -> None:
     def norm_of(norm: ConditionalBatchNorm2d, small: Tensor) -> Tensor:
         return modulated(small, norm.gain.weight[LABELS], norm.bias.weight[LABELS])
 
-    hidden = block.conv1(twice(norm_of(block.norm1, maps).clamp_min(0)))
+    hidden = twice(norm_of(block.norm1, maps).clamp_min(0))
+    hidden = conv2d(hidden, block.conv1.weight, block.conv1.bias, padding=1)
     expected = block.conv2(norm_of(block.norm2, hidden).clamp_min(0)) + block.shortcut(twice(maps))
     torch.testing.assert_close(block(maps, LABELS), expected)
 

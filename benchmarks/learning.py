@@ -23,7 +23,16 @@ from ganlab.cli import compose_config
 from ganlab.paths import conf_dir
 from ganlab.tracking.run_folder import RunFolder
 
-WIDTH = 16
+NARROW = {"generator": 16, "other": 16, "batch_size": 32}
+"""Widths of G and of D (or a VAE's encoder), and the batch, unless a model stands below."""
+OWN = {
+    "acgan": {"generator": 8, "other": 8},  # eight times as many channels in the first layers as others have
+    "began": {"batch_size": 16},  # the paper's
+    "cgan": {"generator": 256, "other": 64, "batch_size": 100},  # units of hidden layers, not channels
+    "gan": {"generator": 256, "other": 256, "batch_size": 100},
+    "infogan": {"generator": 32, "other": 32, "batch_size": 64},  # narrower, its G of rate 1e-3 collapses
+    "transgan": {"batch_size": 4},  # an iteration with 32 takes a minute
+}
 FIRST_STAGE = {"stackgan_stage2": ("model=stackgan_stage1", "data.image_size=8")}
 
 
@@ -45,9 +54,16 @@ def main() -> None:
 def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dict[str, Any]:
     """Trains one model in a process of its own and reads its scores from the run folder."""
     other = "encoder" if "encoder" in compose_config(f"model={name}")["model"] else "discriminator"
+    sizes = NARROW | OWN.get(name, {})
     narrow = [
-        *("data=digits", "data.batch_size=32", "trainer=cpu", "logger=none", f"seed={seed}"),
-        *(f"model.generator.channels={WIDTH}", f"model.{other}.channels={WIDTH}"),
+        *(
+            "data=digits",
+            f"data.batch_size={sizes['batch_size']}",
+            "trainer=cpu",
+            "logger=none",
+            f"seed={seed}",
+        ),
+        *(f"model.generator.channels={sizes['generator']}", f"model.{other}.channels={sizes['other']}"),
         *("budget.g_steps=null", f"budget.minutes={minutes}"),
     ]
     start = []
@@ -64,6 +80,7 @@ def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dic
         shutil.copy(grid, out / f"{name}.png")
     return {
         "model": name,
+        **sizes,
         "exit": ended.returncode,
         "error": ended.stderr.strip().splitlines()[-1:] if ended.returncode else [],
         "g_steps": run.status().get("g_steps"),
@@ -96,11 +113,12 @@ def write(rows: list[dict[str, Any]], minutes: float, seed: int, out: Path) -> N
         "torch": torch.__version__,
     }
     out.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    table = ["| model | g_steps | before | after | warnings |", "|---|---|---|---|---|"]
+    table = ["| model | widths, batch | g_steps | before | after | warnings |", "|---|---|---|---|---|---|"]
     for row in rows:
         before, after = (f"{row[key]:.1f}" if row[key] is not None else "—" for key in ("before", "after"))
         said = ", ".join(row["warnings"]) or ("—" if row["exit"] == 0 else f"exit {row['exit']}")
-        table.append(f"| `{row['model']}` | {row['g_steps']} | {before} | {after} | {said} |")
+        sizes = f"{row['generator']}, {row['other']}, {row['batch_size']}"
+        table.append(f"| `{row['model']}` | {sizes} | {row['g_steps']} | {before} | {after} | {said} |")
     text = "\n".join([f"{key}: {value}  " for key, value in about.items()])
     out.with_suffix(".md").write_text(f"# Learning\n\n{__doc__}\n{text}\n\n" + "\n".join(table) + "\n")
 

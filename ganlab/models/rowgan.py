@@ -13,9 +13,10 @@ from ganlab.models.sizes import as_height_width, check_positive, eighth
 class RowGANGenerator(Generator):
     """An LSTM over the rows of an image, from top to bottom, that emits all values of one row per step.
 
-    x_t = latents W + e_t, s_t = LSTM(x_t, s_(t-1)), row_t = tanh(s_t V + b), with an embedding e_t for each row. Every
-    step sees all latents and the state carries what the rows above have become; rows are not fed back, so that one
-    fused call makes all steps.
+    x_t = latents W + e_t, s_t = LSTM(x_t, s_(t-1)), row_t = tanh((s_t + x_t) V + b), with an embedding e_t for each row.
+    Every step sees all latents and the state carries what the rows above have become; rows are not fed back, so that
+    one fused call makes all steps. Without the way around the LSTM, whose states start out small, all images began
+    almost equal and stayed so.
 
     Source: none; C-RNN-GAN (Mogren, 2016, arXiv 1611.09904), which generates music, has an LSTM with latents at each
     step too. The fused LSTM of cuDNN has no second derivative: nothing here differentiates G twice, but a penalty on
@@ -56,7 +57,7 @@ class RowGANGenerator(Generator):
         # A copied network has scattered weights, which cuDNN would gather at every call, with a warning.
         self.lstm.flatten_parameters()
         states, _ = self.lstm(steps)
-        rows = self.to_row(states).tanh().unflatten(2, self.row_shape)  # (N, H, C, W)
+        rows = self.to_row(states + steps).tanh().unflatten(2, self.row_shape)  # (N, H, C, W)
         return as_float(rows).transpose(1, 2).contiguous()
 
 

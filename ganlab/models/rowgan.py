@@ -13,7 +13,7 @@ from ganlab.models.sizes import as_height_width, check_positive, eighth
 class RowGANGenerator(Generator):
     """An LSTM over the rows of an image, from top to bottom, that emits all values of one row per step.
 
-    x_t = latents W + e_t, s_t = LSTM(x_t, s_(t-1)), row_t = tanh((s_t + x_t) V + b), with an embedding e_t for each row.
+    x_t = latents W + e_t, s_t = LSTM(x_t, s_(t-1)), row_t = tanh((s_t + x_t) V + b), an embedding e_t for each row.
     Every step sees all latents and the state carries what the rows above have become; rows are not fed back, so that
     one fused call makes all steps. Without the way around the LSTM, whose states start out small, all images began
     almost equal and stayed so.

@@ -19,7 +19,7 @@ class LatentLangevin(LatentMethod):
 
     Source: Che et al., 2020, algorithm 1, arXiv 2003.06060, for a standard normal prior. There is no Metropolis
     step: the stationary distribution is that of exp(-E) up to an error of the order of `step_size` (the variance of
-    a Gaussian of precision p comes out as 1 / (p (1 - step_size p / 4))).
+    a Gaussian of precision p comes out as 1 / (p (1 - step_size p / 4))). The defaults of the options are ours.
 
     Args:
         num_steps: moves of each latent, >= 1; each costs a forward and a backward pass of G and D.

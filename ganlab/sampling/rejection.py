@@ -35,7 +35,8 @@ class RejectionSampling(LatentMethod):
     Source: Azadi et al., 2019, equation 8 and algorithm 1, arXiv 1810.06758. The same formula holds for each class
     of a conditional D; every label asked for is drawn until it has its number of images.
     Deviation: the paper takes gamma anew from each batch, so that acceptance depends on the batch's company; we take
-    it once, from the images of the burn-in, and the batch size does not matter.
+    it once, from the images of the burn-in, and the batch size does not matter. The defaults of the options are ours,
+    and D's logits are taken as they are: nothing calibrates them.
 
     Args:
         percentile: of F over the burn-in that gamma is set to, in [0, 100]; images at it are accepted half the time.

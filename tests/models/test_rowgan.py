@@ -30,7 +30,7 @@ def test_each_step_is_a_row() -> None:
 
 @torch.no_grad()
 def test_images_differ_from_the_start() -> None:
-    """Catches latents that only reach the image through the LSTM: their deviation was 0.02, and all images became one."""
+    """Catches latents that only reach the image through the LSTM: they vary by 0.02 then, and all became one."""
     torch.manual_seed(0)
     generator = RowGANGenerator(latent_dim=128, channels=16, image_size=32, image_channels=1)
     assert generator(torch.randn(64, 128)).std(0).mean() > 0.2

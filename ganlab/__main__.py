@@ -7,8 +7,12 @@ VERBS = {
     "train": "train a GAN: ganlab train model=sngan data=cifar10",
     "evaluate": "score a run or a folder of images: ganlab evaluate run=RUN_DIR",
     "compare": "table of runs: ganlab compare runs/",
+    "dashboard": "page that compares runs: ganlab dashboard runs/",
+    "report": "the same page as one file: ganlab report runs/ out=report.html",
     "data": "check or prepare your own images: ganlab data check PATH",
     "sample": "draw images from a run: ganlab sample run=RUN_DIR num=64 out=DIR",
+    "export": "a generator to hand on, with its model card: ganlab export run=RUN_DIR out=DIR",
+    "rerun": "train a run again by its own command, and compare: ganlab rerun RUN_DIR",
 }
 
 

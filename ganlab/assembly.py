@@ -106,10 +106,15 @@ def initialize(module: GenerativeModule, options: Mapping[str, Any]) -> None:
         options: the `initialize` section of the configuration.
 
     Raises:
-        ConfigurationError: the weights do not fit, or G has no such part.
+        ConfigurationError: the weights do not fit, G has no such part, or a part that needs a run is given none.
         DataError: there is no such checkpoint.
     """
     if options["run"] is None:
+        if options["into"] is not None:
+            raise ConfigurationError(
+                f"initialize.run: {options['into']} of the generator takes the weights of a trained run; give "
+                "initialize.run=RUN_DIR, or initialize.into=null for random ones"
+            )
         return
     path = Path(options["run"]) / "checkpoints" / f"{options['checkpoint']}.ckpt"
     state = load_checkpoint(path)
@@ -136,10 +141,11 @@ def _build_variational(config: Config, generator: Generator, common: dict[str, A
             raise ConfigurationError(
                 f"{part}: model={config['model']['name']} has no discriminator, take {part}=none"
             )
-    if config["n_critic"] != 1:
-        raise ConfigurationError(
-            f"n_critic={config['n_critic']}: model={config['model']['name']} has no discriminator, take n_critic=1"
-        )
+    for key in ("n_critic", "top_k"):
+        if config[key] != 1:
+            raise ConfigurationError(
+                f"{key}={config[key]}: model={config['model']['name']} has no discriminator, take {key}=1"
+            )
     loss = build("loss", config["loss"])
     if not isinstance(loss, VariationalLoss):
         raise ConfigurationError(

@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -18,8 +19,10 @@ from ganlab.assembly import build_discriminator, build_generator
 from ganlab.callbacks.budget import BudgetStop
 from ganlab.callbacks.checkpoint import BestCheckpoint, Checkpointing
 from ganlab.callbacks.evaluate import Evaluate
+from ganlab.callbacks.finite import FiniteCheck
 from ganlab.callbacks.interrupt import Interrupt
 from ganlab.callbacks.progress import Progress
+from ganlab.callbacks.ranks import LostRanks, RanksStayEqual
 from ganlab.callbacks.recorder import Recorder
 from ganlab.callbacks.samples import Samples
 from ganlab.callbacks.watchdog import Watchdog
@@ -36,6 +39,7 @@ from ganlab.metrics.metric import GeneratorMetric
 from ganlab.metrics.probe import GeneratorProbe
 from ganlab.metrics.reference import ReferenceStatistics
 from ganlab.paths import cache_dir
+from ganlab.redaction import redact
 from ganlab.resume import Plan
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Trackers
@@ -62,13 +66,16 @@ def build_data(config: Config) -> GANDataModule:
     )
 
 
-def build_extractor(name: str, trusted: tuple[str, ...] | None = None, **options: Any) -> FeatureExtractor:
+def build_extractor(
+    name: str, trusted: tuple[str, ...] | None = None, folders: Sequence[Path] = (), /, **options: Any
+) -> FeatureExtractor:
     """Makes a feature extractor, without drawing from the global random state.
 
     Args:
         name: `auto` (Inception where its weights are, else efflite0), an option of `conf/extractor`, or the path of
             a YAML file of one's own.
         trusted: packages that a file may name as `_target_`; `None` for a file that the user typed.
+        folders: of one's own, whose `extractor/NAME.yaml` may be named too.
         options: arguments that replace those of the YAML.
 
     Raises:
@@ -79,7 +86,7 @@ def build_extractor(name: str, trusted: tuple[str, ...] | None = None, **options
         if name != "inception":
             rank_zero_only(say_how_to_get_fid)()
     is_file = Path(name).suffix in (".yaml", ".yml")
-    node = read_extractor_file(Path(name)) if is_file else compose_group("extractor", name)
+    node = read_extractor_file(Path(name)) if is_file else compose_group("extractor", name, folders)
     if trusted is not None:
         check_trusted(node, trusted)
     with torch.random.fork_rng(devices=[]):
@@ -137,21 +144,27 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     """Makes the callbacks, in the order in which they act at the end of an iteration."""
     run, seed, evaluate, samples = plan.run, config["seed"], config["evaluate"], config["samples"]
     trackers = Trackers({name: build(f"logger.{name}", node) for name, node in config["logger"].items()})
-    recorder = Recorder(run, trackers, config, config["log"]["every_g_steps"])
+    written = redact(config)  # what goes to files and trackers
+    recorder = Recorder(run, trackers, written, config["log"]["every_g_steps"])
     settings = config["checkpoint"]
     train_data = data.data("train")
     train_images = train_data.images
-    checkpointing = Checkpointing(
-        run, config, train_data.sha256, plan.state, settings["every_g_steps"], settings["keep_every_g_steps"]
-    )
+    run.facts |= {"data": train_data.name, "data_sha256": train_data.sha256}
+    checkpointing = Checkpointing(plan, written, train_data.sha256)
     reals = train_images[: samples["num"] * 16] if tuple(train_images.shape[1:]) == (2, 1, 1) else None
+    facts = {"run": config["run_name"], "model": config["model"]["name"]}
     progress = Progress(config["budget"], recorder, config["n_critic"], config["data"]["batch_size"])
+    scored_every = evaluate["every_g_steps"] if config["metrics"] else None
+    cadences = (settings["every_g_steps"], settings["keep_every_g_steps"], scored_every)
     callbacks: list[pl.Callback] = [
         BudgetStop(config["budget"]),
         recorder,
+        FiniteCheck(run, cadences),
+        RanksStayEqual(config["trainer"]["check_ranks_every_g_steps"], cadences),
         progress,
         checkpointing,
-        Samples(run, trackers, seed, samples["every_g_steps"], samples["num"], reals),
+        Interrupt(checkpointing),
+        Samples(run, trackers, seed, samples["every_g_steps"], samples["num"], reals, facts),
     ]
     if config["metrics"]:
         make_evaluation = partial(build_evaluation, config, data)
@@ -162,7 +175,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     if config["watchdog"]["action"] != "none":
         callbacks.append(Watchdog(run, trackers, recorder, train_images, config))
     callbacks += [build(f"callbacks.{name}", node) for name, node in config["callbacks"].items()]
-    return [*callbacks, Interrupt(checkpointing, config["log"]["every_g_steps"])]
+    return [*callbacks, LostRanks(config["trainer"]["timeout_minutes"])]
 
 
 def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -171,7 +184,11 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     strategy: Any = "auto"
     if options["strategy"] == "ddp" or options["devices"] != 1 or options["num_nodes"] != 1:
         # Each backward pass reaches one of the two networks; buffers are averaged by the module itself.
-        strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+        strategy = DDPStrategy(
+            timeout=timedelta(minutes=options["timeout_minutes"]),
+            find_unused_parameters=True,
+            broadcast_buffers=False,
+        )
     precision = cast(Literal["32-true", "bf16-mixed", "16-mixed"], options["precision"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements, no list of devices
     warnings.filterwarnings("ignore", "GPU available but not used")

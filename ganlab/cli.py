@@ -4,7 +4,6 @@ import difflib
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from ganlab.config import Config, flatten, register_resolvers, validate
 from ganlab.errors import ConfigurationError, GanlabError
 from ganlab.paths import conf_dir
+from ganlab.sweeping.sweep import Sweep
 
 Options = TypeVar("Options")
 
@@ -37,38 +37,43 @@ def run(command: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("ganlab: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    except Exception:
-        traceback.print_exc()
-        raise SystemExit(1) from None
 
 
 def run_composed(task: Callable[[DictConfig], object], config_name: str) -> None:
-    """Lets Hydra compose the command line's configuration (or sweep over many) and runs `task` on each.
+    """Lets Hydra compose the command line's configuration and runs `task` on it.
 
-    In a sweep, a job that ends with a fault leaves the others to run; the exit status is that of the first fault.
+    With `-m` the jobs of a sweep run in processes of their own, as `ganlab.sweeping` says.
     """
-    faults: list[int] = []
-
-    def guarded(config: DictConfig) -> None:
-        try:
-            task(config)
-        except GanlabError as error:  # reported here: Hydra would write a preamble of its own
-            faults.append(report(error))
-            if faults[-1] > 128:  # a signal means the whole command
-                raise SystemExit(faults[-1]) from None
 
     def command() -> None:
         register_resolvers()
         # Hydra then hands us its exceptions instead of printing them and leaving with status 1.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
-            hydra_main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")(guarded)()
+            _hand_to_hydra(task, config_name)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(explain(error, config_name, sys.argv[1:])) from error
-        if faults:
-            raise SystemExit(faults[0])
 
     run(command)
+
+
+def _hand_to_hydra(task: Callable[[DictConfig], object], config_name: str) -> None:
+    """Lets Hydra call the task for a single run, or the sweep's own task for each of its jobs."""
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except GanlabError as error:  # reported here: Hydra would write a preamble of its own
+            raise SystemExit(report(error)) from None
+
+    composed = hydra_main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")
+    sweep = Sweep.of(sys.argv[1:])
+    if sweep is None:
+        composed(guarded)()
+        return
+    sys.argv[1:] = sweep.arguments
+    with sweep.running() as job:
+        composed(job)()
 
 
 def report(error: GanlabError) -> int:
@@ -127,17 +132,17 @@ def parse_options(options: type[Options], arguments: Sequence[str], usage: str) 
         raise ConfigurationError(f"{error.full_key}: {fault}; give it as {error.full_key}=VALUE") from error
 
 
-def compose_group(group: str, option: str) -> dict[str, Any]:
+def compose_group(group: str, option: str, folders: Sequence[Path] = ()) -> dict[str, Any]:
     """Reads one option of a configuration group, `<group>/<option>.yaml`, unresolved.
 
-    It is looked for in ganlab's own folder and then in those of the command's `hydra.searchpath`.
+    It is looked for in ganlab's own folder, then in those of the command's `hydra.searchpath`, then in `folders`.
 
     Raises:
         ConfigurationError: if there is no such option.
     """
     files = {
         file.stem: file
-        for folder in reversed([conf_dir(), *_searched_folders()])
+        for folder in reversed([conf_dir(), *_searched_folders(), *folders])
         for file in sorted((folder / group).glob("*.yaml"))
     }
     options, path = sorted(files), files.get(option)

@@ -1,27 +1,36 @@
 """`python -m ganlab.compare RUN_OR_FOLDER...`: a table of runs, what differs between them, and their scores."""
 
 import json
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ganlab.cli import parse_options, run
-from ganlab.comparison import Comparison, Row, best_rows, compare, find_runs, is_lower_better
+from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_runs, is_lower_better
 from ganlab.errors import ConfigurationError
+from ganlab.files import write_atomically
+from ganlab.reading.conditions import parse_filter, short_name
+from ganlab.reading.run import Run
 from ganlab.tables import FORMS, render
 
 USAGE = """usage: python -m ganlab.compare RUN_OR_FOLDER... [option=value ...]
 
-  scores=last        last or best score of each run
+  scores=last        last, best or both scores of each run
   sort=NAME          a metric (best first) or a configuration key; refused where protocols differ
   metrics=[a,b]      only these metrics
-  where=[key=value]  only runs with these configuration values
+  filter='TERM ...'  only runs that fit all terms: filter='loss=hinge,wasserstein optimizer.lr<1e-3 status!=failed'
   ignore=[field]     protocol fields that may differ between numbers that are ranked
-  format=text        text, csv, markdown, latex, json
+  format=text        text, csv, markdown, latex, json; by default what the ending of out= says, else text
+  out=FILE           writes the table there: .txt, .csv, .md, .tex or .json
 
 Runs that differ only in their seed are one row: mean ± standard deviation over training seeds (n). The best of each
 metric has a *, unless protocols differ: then nothing is ranked, and the fields that differ are named."""
+
+PICKS = {"last": ("last",), "best": ("best",), "both": ("best", "last")}
+ENDINGS = {".txt": "text", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
 
 
 @dataclass
@@ -31,9 +40,14 @@ class CompareOptions:
     scores: str = "last"
     sort: str | None = None
     metrics: list[str] = field(default_factory=list)
-    where: list[str] = field(default_factory=list)
+    filter: str | None = None
     ignore: list[str] = field(default_factory=list)
-    format: str = "text"
+    format: str | None = None
+    out: str | None = None
+
+
+Column = tuple[str, Callable[[Row], str]]
+"""Its head, and how a row's cell is written."""
 
 
 def show(paths: Sequence[str], options: CompareOptions) -> str:
@@ -43,44 +57,63 @@ def show(paths: Sequence[str], options: CompareOptions) -> str:
         ConfigurationError: for an option that cannot be used, or sorting by numbers of different protocols.
         DataError: if a path holds no run.
     """
-    if options.scores not in ("last", "best"):
-        raise ConfigurationError(f"scores={options.scores}: choose last or best")
-    if options.format not in (*FORMS, "json"):
-        raise ConfigurationError(f"format={options.format}: choose from {', '.join(FORMS)}, json")
-    runs = find_runs(paths)
-    for condition in options.where:
-        key, _, value = condition.partition("=")
-        runs = [
-            each for each in runs if str(each.identity_without_seed.get(key, each.config.get(key))) == value
-        ]
+    form = _form(options)
+    if options.scores not in PICKS:
+        raise ConfigurationError(f"scores={options.scores}: choose last, best or both")
+    found = find_runs(paths)
+    runs = [each for each in found if each.config and parse_filter(options.filter or "")(each)]
     if not runs:
-        raise ConfigurationError(f"where={options.where}: no run is like that")
-    comparison = compare(runs, options.scores, options.ignore)
+        raise ConfigurationError(f"filter={options.filter}: no run is like that")
+    comparisons = {pick: compare(runs, pick, options.ignore) for pick in PICKS[options.scores]}
+    comparison = next(iter(comparisons.values()))
     metrics = [name for name in comparison.metrics if not options.metrics or name in options.metrics]
     rows = _sorted(comparison, options.sort)
-    if options.format == "json":
-        return json.dumps([_plain(row, metrics) for row in rows], indent=1)
-    header = [
-        "run",
-        *(key.removesuffix("._target_") for key in comparison.keys),
-        "seeds",
-        "g_steps",
-        "images/s",
-        *metrics,
+    if form == "json":
+        return json.dumps([_plain(row, comparisons, metrics) for row in rows], indent=1)
+    columns = [*_facts(comparison), *_score_columns(comparisons, metrics)]
+    table = render([head for head, _ in columns], [[cell(row) for _, cell in columns] for row in rows], form)
+    if form != "text":
+        return table
+    unread = [each for each in found if not each.config]
+    return "\n".join([table, *_notes(comparison, metrics, unread)])
+
+
+def _form(options: CompareOptions) -> str:
+    form = options.format or ENDINGS.get(Path(options.out or "").suffix, "text")
+    if form not in (*FORMS, "json"):
+        raise ConfigurationError(f"format={form}: choose from {', '.join(FORMS)}, json")
+    return form
+
+
+def _facts(comparison: Comparison) -> list[Column]:
+    """Returns the columns that are no scores; parameters only where a run knows them."""
+    sized = any(_parameters(row, "generator") for row in comparison.rows)
+    sizes: list[Column] = [
+        ("G parameters", lambda row: _parameters(row, "generator") or "-"),
+        ("D parameters", lambda row: _parameters(row, "discriminator") or "-"),
     ]
-    best = {metric: best_rows(comparison, metric) for metric in metrics}
-    cells = [
-        [
-            row.name,
-            *(_setting(row, key) for key in comparison.keys),
-            ",".join(map(str, row.settings["seeds"])),
-            _progress(row),
-            _speed(row),
-            *(_score(row, metric) + "*" * (row.name in best[metric]) for metric in metrics),
-        ]
-        for row in rows
+    return [
+        ("run", lambda row: row.name),
+        *((key.removesuffix("._target_"), _setting(key)) for key in comparison.keys),
+        ("seeds", lambda row: ",".join(map(str, row.settings["seeds"]))),
+        ("g_steps", _progress),
+        ("time", lambda row: _duration(_mean(each.seconds for each in row.runs))),
+        ("images/s", _speed),
+        *(sizes if sized else []),
     ]
-    return "\n".join([render(header, cells, options.format), *_notes(comparison, metrics, options)])
+
+
+def _score_columns(comparisons: Mapping[str, Comparison], metrics: Sequence[str]) -> list[Column]:
+    columns: list[Column] = []
+    for metric in metrics:
+        for pick, comparison in comparisons.items():
+            best = best_rows(comparison, metric)
+            cells = {
+                row.key: _score(row.cells.get(metric)) + "*" * (row.key in best) for row in comparison.rows
+            }
+            head = f"{metric} ({pick})" if len(comparisons) > 1 else metric
+            columns.append((head, lambda row, cells=cells: cells[row.key]))  # type: ignore[misc]
+    return columns
 
 
 def _sorted(comparison: Comparison, by: str | None) -> list[Row]:
@@ -98,15 +131,20 @@ def _sorted(comparison: Comparison, by: str | None) -> list[Row]:
             comparison.rows, key=lambda row: sign * row.cells[by].mean if by in row.cells else infinity
         )
     if by in comparison.keys:
-        return sorted(comparison.rows, key=lambda row: str(row.settings[by]))
+        return sorted(comparison.rows, key=lambda row: _order(row.settings[by]))
     known = ", ".join([*comparison.metrics, *comparison.keys])
     raise ConfigurationError(f"sort={by}: neither a metric nor a key that differs; choose from {known}")
 
 
-def _notes(comparison: Comparison, metrics: Sequence[str], options: CompareOptions) -> list[str]:
-    """Says which columns are not ranked, and what the numbers are."""
-    if options.format != "text":
-        return []
+def _order(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, before everything else by name."""
+    if isinstance(value, int | float):
+        return 0, value, ""
+    return 1, 0.0, str(value)
+
+
+def _notes(comparison: Comparison, metrics: Sequence[str], unread: Sequence[Run]) -> list[str]:
+    """Says which columns are not ranked, what the numbers are, and which runs are missing."""
     notes = [
         f"{metric}: not ranked, {_reason(comparison, metric)}"
         for metric in metrics
@@ -116,6 +154,7 @@ def _notes(comparison: Comparison, metrics: Sequence[str], options: CompareOptio
         notes.append("a ± b (n): mean and standard deviation over n training seeds")
     if any(cell.interval for row in comparison.rows for cell in row.cells.values()):
         notes.append("a [b, c]: one training run; bootstrap 95 % interval over the images of its evaluation")
+    notes += [f"{each.path}: left out, {'; '.join(each.faults)}" for each in unread]
     return ["", *notes] if notes else []
 
 
@@ -126,17 +165,20 @@ def _reason(comparison: Comparison, metric: str) -> str:
     )
 
 
-def _setting(row: Row, key: str) -> str:
+def _setting(key: str) -> Callable[[Row], str]:
     """A class by its name alone, an absent value as a dash."""
-    value = row.settings[key]
-    text = "-" if value is None else str(value)
-    return text.rsplit(".", 1)[-1] if key.endswith("_target_") else text
+
+    def cell(row: Row) -> str:
+        value = row.settings[key]
+        text = "-" if value is None else str(value)
+        return short_name(text) if key.endswith("_target_") else text
+
+    return cell
 
 
-def _score(row: Row, metric: str) -> str:
-    if metric not in row.cells:
+def _score(cell: Cell | None) -> str:
+    if cell is None:
         return "-"
-    cell = row.cells[metric]
     if cell.sd is not None:
         return f"{cell.mean:.4g} ± {cell.sd:.2g} ({len(cell.values)})"
     if cell.interval is not None:
@@ -146,28 +188,60 @@ def _score(row: Row, metric: str) -> str:
 
 def _progress(row: Row) -> str:
     """Generator steps done, of the run that has come least far, with a state other than finished."""
-    done = [
-        each.status.get("g_steps") or max((r["g_step"] for r in each.results), default=0) for each in row.runs
-    ]
     states = sorted({str(each.status.get("status")) for each in row.runs} - {"finished"})
-    return " ".join([str(min(done)), *states])
+    return " ".join([f"{min(each.g_steps for each in row.runs):.0f}", *states])
 
 
 def _speed(row: Row) -> str:
-    speeds = [each.images / each.seconds for each in row.runs if each.images and each.seconds]
-    return f"{sum(speeds) / len(speeds):.0f}" if speeds else "-"
+    speed = _mean(each.images / each.seconds for each in row.runs if each.images and each.seconds)
+    return "-" if speed is None else f"{speed:.0f}"
 
 
-def _plain(row: Row, metrics: Sequence[str]) -> dict[str, Any]:
+def _parameters(row: Row, network: str) -> str:
+    """Number of parameters, `1.2M`; empty where the run does not say."""
+    counts = row.runs[0].status.get("parameters")
+    count = counts.get(network) if isinstance(counts, Mapping) else None
+    if not isinstance(count, int):
+        return ""
+    return f"{count / 1e6:.2f}M" if count >= 1e6 else f"{count / 1e3:.0f}k" if count >= 1e3 else str(count)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _mean(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _plain(row: Row, comparisons: Mapping[str, Comparison], metrics: Sequence[str]) -> dict[str, Any]:
+    """One row for programs; with `scores=both` each metric has a `best` and a `last` entry."""
+
+    def scores(cells: Mapping[str, Cell]) -> dict[str, Any]:
+        return {
+            metric: {"mean": cell.mean, "sd": cell.sd, "values": cell.values, "protocols": cell.protocols}
+            for metric in metrics
+            if (cell := cells.get(metric)) is not None
+        }
+
+    found = {
+        pick: scores(next(each.cells for each in comparison.rows if each.key == row.key))
+        for pick, comparison in comparisons.items()
+    }
     return {
         "run": row.name,
         "paths": [str(each.path) for each in row.runs],
         **row.settings,
-        "scores": {
-            metric: {"mean": cell.mean, "sd": cell.sd, "values": cell.values, "protocols": cell.protocols}
-            for metric in metrics
-            if (cell := row.cells.get(metric)) is not None
-        },
+        "g_steps": [each.g_steps for each in row.runs],
+        "seconds": [each.seconds for each in row.runs],
+        "images": [each.images for each in row.runs],
+        "parameters": row.runs[0].status.get("parameters"),
+        "scores": found if len(found) > 1 else next(iter(found.values())),
     }
 
 
@@ -180,7 +254,12 @@ def main() -> None:
         parsed = parse_options(CompareOptions, options, USAGE)
         if not paths:
             raise ConfigurationError("no run was given; name run folders, or a folder of them such as runs/")
-        print(show(paths, parsed))
+        table = show(paths, parsed)
+        if parsed.out is None:
+            print(table)
+        else:
+            write_atomically(Path(parsed.out), f"{table}\n".encode())
+            print(parsed.out)
 
     run(command)
 

@@ -1,6 +1,6 @@
 """Runs beside each other: what differs between them, and which of their numbers may be ranked.
 
-Pure functions over run folders. Numbers may be ranked when their protocols agree in every field but those that say
+Pure functions over runs. Numbers may be ranked when their protocols agree in every field but those that say
 which sample was drawn (`seed`) or by which release (`ganlab`).
 """
 
@@ -11,36 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganlab.config import Config, identity
 from ganlab.errors import DataError
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.reading.library import Library
+from ganlab.reading.run import Result, Run
 
 NOT_COMPARED = ("seed", "ganlab")
 """Protocol fields that may differ between numbers that are ranked."""
 
 _ABSENT = "absent"
-
-
-@dataclass(frozen=True, eq=False)
-class RunSummary:
-    """What a comparison needs of one run."""
-
-    path: Path
-    config: Config
-    status: Mapping[str, Any]
-    results: Sequence[Mapping[str, Any]]
-    seconds: float | None
-    images: int | None
-
-    @property
-    def identity_without_seed(self) -> dict[str, Any]:
-        """What decides the mathematics, seed aside: equal for repetitions of one experiment."""
-        return {key: value for key, value in identity(self.config).items() if key != "seed"}
-
-    def scores(self, metric: str) -> list[Mapping[str, Any]]:
-        """Returns the results of one metric in order of `g_step`; of several at one `g_step`, the latest."""
-        latest = {result["g_step"]: result for result in self.results if result["metric"] == metric}
-        return [latest[g_step] for g_step in sorted(latest)]
 
 
 @dataclass(frozen=True)
@@ -69,9 +47,14 @@ class Row:
     """Runs that differ in nothing but the seed."""
 
     name: str
-    runs: tuple[RunSummary, ...]
+    runs: tuple[Run, ...]
     settings: Mapping[str, Any]
     cells: Mapping[str, Cell]
+
+    @property
+    def key(self) -> str:
+        """Names the row without fail; two experiments may have been given one `run_name`."""
+        return self.runs[0].experiment
 
 
 @dataclass(frozen=True)
@@ -86,31 +69,26 @@ class Comparison:
     """For each metric that may not be ranked: the protocol fields that differ, and their values."""
 
 
-def find_runs(paths: Iterable[Path | str]) -> list[RunSummary]:
+def find_runs(paths: Iterable[Path | str]) -> list[Run]:
     """Reads runs from run folders, and from folders that hold some at any depth.
+
+    A run that is still training is read as far as it has come; one that cannot be read has `faults`, and no `config`
+    or `status`.
 
     Raises:
         DataError: if a path holds no run.
     """
-    folders: dict[Path, None] = {}
-    for path in map(Path, paths):
-        found = sorted({config.parent for config in path.rglob("config.yaml") if _is_run(config.parent)})
-        if not found:
-            raise DataError(f"{path}: holds no run; give run folders, or a folder of them such as runs/")
-        folders.update(dict.fromkeys(found))
-    return [read_run(folder) for folder in folders]
+    library = Library(paths)
+    library.refresh()
+    library.save()
+    runs = library.runs()
+    for root in library.roots:
+        if not any(run.path.is_relative_to(root) for run in runs):
+            raise DataError(f"{root}: holds no run; give run folders, or a folder of them such as runs/")
+    return runs
 
 
-def read_run(path: Path) -> RunSummary:
-    """Reads one run folder; a run that is still training is read as far as it has come."""
-    folder = RunFolder(path)
-    last = folder.last_metrics()
-    return RunSummary(
-        path, folder.config(), folder.status(), folder.results(), last.get("seconds"), last.get("images")
-    )
-
-
-def compare(runs: Sequence[RunSummary], pick: str = "last", ignore: Collection[str] = ()) -> Comparison:
+def compare(runs: Sequence[Run], pick: str = "last", ignore: Collection[str] = ()) -> Comparison:
     """Groups runs by everything but the seed and lines their scores up.
 
     Args:
@@ -118,9 +96,9 @@ def compare(runs: Sequence[RunSummary], pick: str = "last", ignore: Collection[s
         pick: `last` or `best` score of each run.
         ignore: further protocol fields that may differ.
     """
-    groups: dict[str, list[RunSummary]] = {}
+    groups: dict[str, list[Run]] = {}
     for run in _latest_of_each_seed(runs):
-        groups.setdefault(json.dumps(run.identity_without_seed, sort_keys=True), []).append(run)
+        groups.setdefault(run.experiment, []).append(run)
     keys = differing_keys([group[0].identity_without_seed for group in groups.values()])
     metrics = list(dict.fromkeys(result["metric"] for run in runs for result in run.results))
     rows = [_row(group, keys, metrics, pick) for group in groups.values()]
@@ -131,7 +109,8 @@ def compare(runs: Sequence[RunSummary], pick: str = "last", ignore: Collection[s
 def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the keys that do not have one and the same value everywhere, in sorted order.
 
-    Keys that only repeat a shorter one (`model.generator.latent_dim` beside `model.latent_dim`) are left out.
+    Keys that only repeat a shorter one (`model.generator.latent_dim` beside `model.latent_dim`) are left out, and
+    groups that are empty in some (`ema` beside `ema._target_`).
     """
     every = sorted({key for setting in settings for key in setting})
     columns = {key: [setting.get(key, _ABSENT) for setting in settings] for key in every}
@@ -139,15 +118,15 @@ def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
         key: column for key, column in columns.items() if any(value != column[0] for value in column)
     }
 
-    def repeats_a_shorter_key(key: str) -> bool:
-        return any(
+    def repeats_another_key(key: str) -> bool:
+        return f"{key}._target_" in differing or any(
             other.count(".") < key.count(".")
             and other.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]
             and differing[other] == differing[key]
             for other in differing
         )
 
-    return [key for key in differing if not repeats_a_shorter_key(key)]
+    return [key for key in differing if not repeats_another_key(key)]
 
 
 def is_lower_better(metric: str) -> bool:
@@ -156,26 +135,28 @@ def is_lower_better(metric: str) -> bool:
 
 
 def best_rows(comparison: Comparison, metric: str) -> set[str]:
-    """Returns the names of the best rows by one metric; none where it may not be ranked."""
-    scored = {row.name: row.cells[metric].mean for row in comparison.rows if metric in row.cells}
+    """Returns the keys of the best rows by one metric; none where it may not be ranked."""
+    scored = {row.key: row.cells[metric].mean for row in comparison.rows if metric in row.cells}
     if metric in comparison.conflicts or len(scored) < 2:
         return set()
     best: Callable[[Iterable[float]], float] = min if is_lower_better(metric) else max
-    return {name for name, value in scored.items() if value == best(scored.values())}
+    limit = best(scored.values())
+    return {key for key, value in scored.items() if value == limit}
 
 
-def _latest_of_each_seed(runs: Sequence[RunSummary]) -> list[RunSummary]:
+def _latest_of_each_seed(runs: Sequence[Run]) -> list[Run]:
     """Drops runs that only repeat another with the same seed: they are no further sample."""
-    latest: dict[str, RunSummary] = {}
+    latest: dict[tuple[str, str], Run] = {}
     for run in sorted(runs, key=lambda run: str(run.status.get("started"))):
-        latest[json.dumps(identity(run.config), sort_keys=True)] = run
-    return [run for run in runs if run in latest.values()]
+        latest[run.experiment, str(run.config.get("seed"))] = run
+    chosen = set(latest.values())
+    return [run for run in runs if run in chosen]
 
 
-def _row(group: Sequence[RunSummary], keys: Sequence[str], metrics: Sequence[str], pick: str) -> Row:
+def _row(group: Sequence[Run], keys: Sequence[str], metrics: Sequence[str], pick: str) -> Row:
     cells = {}
     for metric in metrics:
-        chosen = [result for run in group if (result := _pick(run.scores(metric), pick)) is not None]
+        chosen = [result for run in group if (result := pick_score(run.scores(metric), pick)) is not None]
         if chosen:
             interval = chosen[0].get("ci95") if len(chosen) == 1 else None
             cells[metric] = Cell(
@@ -183,22 +164,30 @@ def _row(group: Sequence[RunSummary], keys: Sequence[str], metrics: Sequence[str
                 protocols=tuple(result["protocol"] for result in chosen),
                 interval=(interval[0], interval[1]) if interval else None,
             )
-    seeds = sorted({int(run.config["seed"]) for run in group})
-    name = str(group[0].config["run_name"])
+    seeds = sorted({seed for run in group if isinstance(seed := run.config.get("seed"), int)})
+    name = group[0].name
     # A group of several seeds goes by the name that they share.
     name = name if len(group) == 1 else name.rsplit("-s", 1)[0]
     settings = {key: group[0].identity_without_seed.get(key) for key in keys}
     return Row(name, tuple(group), {**settings, "seeds": seeds}, cells)
 
 
-def _pick(scores: Sequence[Mapping[str, Any]], pick: str) -> Mapping[str, Any] | None:
+def fingerprint(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields in which protocols must agree before their numbers are ranked."""
+    return {field: value for field, value in protocol.items() if field not in NOT_COMPARED}
+
+
+def pick_score(scores: Sequence[Result], pick: str) -> Result | None:
+    """Returns the `last` of the scores of one metric, or the `best` by the same protocol; `None` if none is finite."""
     finite = [score for score in scores if score["value"] is not None]
     if not finite:
         return None
     if pick == "last":
         return finite[-1]
+    protocol = fingerprint(finite[-1]["protocol"])
     sign = 1 if is_lower_better(finite[0]["metric"]) else -1
-    return min(finite, key=lambda score: sign * score["value"])
+    alike = [score for score in finite if fingerprint(score["protocol"]) == protocol]
+    return min(alike, key=lambda score: sign * score["value"])
 
 
 def _conflict(rows: Sequence[Row], metric: str, ignore: Collection[str]) -> dict[str, list[Any]]:
@@ -220,7 +209,3 @@ def _distinct(values: Iterable[Any]) -> Iterator[Any]:
         if text not in seen:
             seen.add(text)
             yield value
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / "run.json").exists()

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from ganlab.errors import ConfigurationError
 from ganlab.paths import data_root
+from ganlab.redaction import redact
 
 Config = dict[str, Any]
 """A resolved configuration: plain dicts, lists and scalars, nested as in `config.yaml`."""
@@ -82,6 +83,8 @@ class Trainer(Section):
     num_nodes: PositiveInt
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    timeout_minutes: PositiveFloat
+    check_ranks_every_g_steps: PositiveInt | None
 
 
 class Evaluate(Section):
@@ -102,6 +105,7 @@ class Samples(Section):
 class Checkpoint(Section):
     every_g_steps: PositiveInt | None
     keep_every_g_steps: PositiveInt | None
+    keep_last: PositiveInt
     monitor: str | None
 
 
@@ -165,6 +169,7 @@ NOT_MATHEMATICS = (
     *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "watchdog", "logger", "callbacks"),
     *("run_dir", "run_name", "tags", "resume", "channels_last", "fused_resampling"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
+    *("trainer.timeout_minutes", "trainer.check_ranks_every_g_steps"),
     # Where a known data set is kept is not what it is; a folder or zip of one's own is named by `data.source.path`.
     *("data.root", "data.source.root", "data.num_workers"),
 )
@@ -207,10 +212,10 @@ def validate(composed: DictConfig) -> Config:
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """Returns what decides the mathematics of a run, as `{dotted key: plain value}`."""
+    """Returns what decides the mathematics of a run, as `{dotted key: plain value}`, without secrets."""
     return {
         key: value
-        for key, value in flatten(config)
+        for key, value in flatten(redact(config))
         if not any(key == out or key.startswith(out + ".") for out in NOT_MATHEMATICS)
     }
 

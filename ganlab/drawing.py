@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from ganlab import __version__
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import atomic_path
 from ganlab.images import make_grid, to_uint8
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 _CANVAS_PIXELS = 512
 _REAL_COLOUR, _FAKE_COLOUR = (170, 170, 170), (200, 30, 60)
+
+
+NOTICE = "Synthetic image: drawn by a generative model, not a photograph."
+
+
+def origin(**facts: object) -> dict[str, str]:
+    """Returns text chunks for generated pictures: that they are synthetic, and where they come from.
+
+    Args:
+        facts: such as run, model and seed; they become `ganlab:run`, ...
+    """
+    told = {f"ganlab:{name}": str(fact) for name, fact in facts.items()}
+    return {"Disclaimer": NOTICE, "Software": f"ganlab {__version__}", **told}
 
 
 def draw(fakes: Tensor, reals: Tensor | None = None, num_columns: int | None = None) -> "Image":

@@ -1,13 +1,28 @@
 """Whether a command starts a run, continues one, or finds it finished. Reads only, so that all ranks decide alike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ganlab.checkpoint import load_checkpoint
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ganlab.checkpoint_folder import LAST, CheckpointFolder, Found
 from ganlab.config import Config, differences, identity
-from ganlab.errors import ConfigurationError
+from ganlab.errors import ConfigurationError, DataError
+from ganlab.modules.generative import GenerativeModule
 from ganlab.tracking.run_folder import RunFolder
+
+_SHAPED_AS_PARAMETER = (
+    "exp_avg",
+    "exp_avg_sq",
+    "max_exp_avg_sq",
+    "square_avg",
+    "grad_avg",
+    "momentum_buffer",
+)
+"""What torch's optimisers remember of each weight of a parameter."""
 
 
 @dataclass(frozen=True)
@@ -15,10 +30,15 @@ class Plan:
     """What a training command is to do."""
 
     run: RunFolder
-    state: dict[str, Any] | None
+    found: Found | None
     """The checkpoint to continue from; `None` to start."""
     finished: bool
     """Whether nothing is left to do."""
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """What that checkpoint holds."""
+        return self.found.state if self.found else None
 
 
 def make_plan(config: Config) -> Plan:
@@ -27,28 +47,33 @@ def make_plan(config: Config) -> Plan:
     Raises:
         ConfigurationError: if there is nothing to continue (`resume=must`), or if the run there was made with other
             mathematics (unless `resume=force`).
-        DataError: if the checkpoint there cannot be read.
+        DataError: if no checkpoint there can be read.
     """
     mode = config["resume"]
     run = RunFolder(config["run_dir"])
     if mode == "never":
         return Plan(_first_free(run), None, finished=False)
-    last = run.checkpoints / "last.ckpt"
-    if not last.exists():
+    found = CheckpointFolder(run.checkpoints).newest()
+    if found is None:
         if mode == "must":
             raise ConfigurationError(
-                f"resume=must, but {last} does not exist; give the run_dir of a run, or resume=auto"
+                f"resume=must, but {run.checkpoints / LAST} does not exist; give the run_dir of a run, or resume=auto"
             )
         return Plan(run, None, finished=False)
-    state = load_checkpoint(last)
+    state = found.state
+    for key in ("counters", "identity", "data_sha256"):
+        if key not in state:
+            raise _unfit(found, [f"{key} is missing"])
     changed = differences(state["identity"], identity(config))
     if changed and mode != "force":
         raise ConfigurationError(
             f"{run.path} was made with another {', '.join(changed)}; "
             "set it back, or choose resume=never (a new folder) or resume=force (continue all the same)"
         )
-    done = run.status().get("status") == "finished" and budget_reached(config["budget"], state["counters"])
-    return Plan(run, state, finished=done)
+    is_finished = (
+        run.status().get("status") == "finished" and not found.damaged
+    )  # else it is made whole again
+    return Plan(run, found, finished=is_finished and budget_reached(config["budget"], state["counters"]))
 
 
 def check_same_data(plan: Plan, sha256: str) -> None:
@@ -65,6 +90,39 @@ def check_same_data(plan: Plan, sha256: str) -> None:
         )
 
 
+def check_fits(found: Found, module: GenerativeModule) -> None:
+    """Refuses a checkpoint that is not the whole and finite state of a module, before anything is restored from it.
+
+    Args:
+        found: what is about to be restored.
+        module: of which Lightning has made the optimisers.
+
+    Raises:
+        DataError: names the first key that is missing, unknown, of another shape, or not finite.
+    """
+    state, wanted = found.state, module.state()
+    faults = [f"{key} is missing" for key in wanted if key not in state]
+    if not faults:
+        parts = [*module.networks, *(["ema"] if wanted["ema"] and state["ema"] else [])]
+        for part in parts:
+            faults += _differing(part, state[part], wanted[part])
+        for name, memory in wanted["memories"].items():
+            faults += _differing(f"memories.{name}", state["memories"].get(name), memory)
+        for name, optimizer in zip(module.optimized, module.trainer.optimizers, strict=True):
+            faults += _differing_optimizer(f"optimizers.{name}", state["optimizers"].get(name), optimizer)
+        faults += (f"{name} is not finite" for name in not_finite({part: state[part] for part in parts}))
+    if faults:
+        raise _unfit(found, faults)
+
+
+def not_finite(parts: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    """Yields the names of tensors that hold a NaN or infinity, as `generator.blocks.0.weight`."""
+    for part, tensors in parts.items():
+        for name, tensor in (tensors or {}).items():
+            if isinstance(tensor, Tensor) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                yield f"{part}.{name}"
+
+
 def budget_reached(budget: Mapping[str, Any], counters: Mapping[str, Any]) -> bool:
     """Says whether one of the budget's limits is reached; a limit of `None` never is."""
     spent = {
@@ -73,6 +131,44 @@ def budget_reached(budget: Mapping[str, Any], counters: Mapping[str, Any]) -> bo
         "minutes": counters["seconds"] / 60,
     }
     return any(limit is not None and spent[name] >= limit for name, limit in budget.items())
+
+
+def _unfit(found: Found, faults: list[str]) -> DataError:
+    more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    return DataError(
+        f"{found.path}: does not fit this run: {faults[0]}{more}; restore it from a copy, move it away to continue "
+        "from an older one, or choose resume=never (a new folder)"
+    )
+
+
+def _differing(part: str, given: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> Iterator[str]:
+    """Says where the tensors of a part are not those that it needs."""
+    if given is None:
+        yield f"{part} is missing"
+        return
+    yield from (f"{part}.{key} is missing" for key in wanted if key not in given)
+    yield from (f"{part}.{key} is unknown" for key in given if key not in wanted)
+    for key in given.keys() & wanted.keys():
+        shapes = [tuple(value.shape) for value in (given[key], wanted[key]) if isinstance(value, Tensor)]
+        if len(set(shapes)) > 1:
+            yield f"{part}.{key} has shape {shapes[0]}, not {shapes[1]}"
+
+
+def _differing_optimizer(part: str, given: Mapping[str, Any] | None, optimizer: Optimizer) -> Iterator[str]:
+    """Says where an optimiser's memory is not of the parameters that it updates."""
+    if given is None:
+        yield f"{part} is missing"
+        return
+    shapes = [tuple(weight.shape) for group in optimizer.param_groups for weight in group["params"]]
+    num_given = sum(len(group["params"]) for group in given["param_groups"])
+    if num_given != len(shapes):
+        yield f"{part} is of {num_given} parameters, not {len(shapes)}"
+        return
+    for place, memory in given["state"].items():
+        for key in _SHAPED_AS_PARAMETER:
+            value = memory.get(key)
+            if value is not None and tuple(value.shape) != shapes[place]:
+                yield f"{part}.state.{place}.{key} has shape {tuple(value.shape)}, not {shapes[place]}"
 
 
 def _first_free(run: RunFolder) -> RunFolder:

@@ -1,6 +1,6 @@
 """Which numbers of a run change through training: finds each by its configuration key."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganlab.errors import ConfigurationError
@@ -24,19 +24,21 @@ def optimizer_curves(curves: Mapping[str, Curve], options: Mapping[str, Any]) ->
         options: the `optimizer` group of the configuration.
 
     Raises:
-        ConfigurationError: an optimiser has no such option.
+        ConfigurationError: an optimiser has no such option, or one of another kind.
     """
     found: dict[str, dict[str, Curve]] = {name: {} for name in OPTIMIZERS}
     for key, curve in curves.items():
         root, *path = key.split(".")
         if root != "optimizer":
             continue
-        names = path[:1] if path[0] in OPTIMIZERS else OPTIMIZERS
+        names = (path.pop(0),) if path and path[0] in OPTIMIZERS else OPTIMIZERS
+        option = ".".join(path)
         for name in names:
-            known = [option for option in options[name] if option != "_target_"]
-            if path[-1] not in known:
-                raise _no_such_number(key, [f"optimizer.{option}" for option in known])
-            found[name][path[-1]] = curve
+            known = [known for known in options[name] if known != "_target_"]
+            if option not in known:
+                raise _no_such_number(key, [f"optimizer.{known}" for known in known])
+            _check_values(key, curve, options[name][option])
+            found[name][option] = curve
     return found
 
 
@@ -45,22 +47,23 @@ def scheduled_numbers(curves: Mapping[str, Curve], parts: Mapping[str, object]) 
 
     Args:
         curves: by key, such as `penalty.weight`, `augment.flip.probability` or `top_k`.
-        parts: objects by the key of their node; the module itself under the empty key. `None`: absent.
+        parts: objects by the key of their node, `None` where absent; under the empty key the one with `top_k`.
 
     Raises:
         ConfigurationError: there is no such number; the line names those that there are.
     """
+    known = [
+        f"{prefix}.{name}".lstrip(".") for prefix, part in parts.items() for name in _numbers(prefix, part)
+    ]
     found = []
     for key, curve in curves.items():
         if key.startswith("optimizer."):
             continue
         owner, _, attribute = key.rpartition(".")
         part = parts.get(owner)
-        if part is None or not _is_number(getattr(part, attribute, None)):
-            known = [
-                f"{prefix}.{name}" for prefix, part in parts.items() if prefix for name in _numbers(part)
-            ]
-            raise _no_such_number(key, [*known, "top_k", "optimizer.lr", "optimizer.betas"])
+        if attribute not in _numbers(owner, part):
+            raise _no_such_number(key, [*known, "optimizer.lr", "optimizer.betas"])
+        _check_values(key, curve, getattr(part, attribute))
         found.append(ScheduledNumber(part, attribute, curve))
     return found
 
@@ -85,13 +88,28 @@ def _curve(key: str, node: Any) -> Curve:
     return Keyframes(node)
 
 
-def _numbers(part: object) -> list[str]:
+def _numbers(prefix: str, part: object) -> list[str]:
+    """Lists the attributes of a part that a curve may move; `n_critic` and its like shape the batches and stay."""
     values = vars(part) if part is not None else {}
-    return [name for name, value in values.items() if _is_number(value) and not name.startswith("_")]
+    names = [name for name, value in values.items() if _is_number(value) and not name.startswith("_")]
+    return names if prefix else [name for name in names if name == "top_k"]
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_values(key: str, curve: Curve, present: object) -> None:
+    """Refuses lists for a number, numbers for a list, and lists of another length."""
+    given = curve(0)
+    if _length(given) != _length(present):
+        raise ConfigurationError(
+            f"schedules.{key}: got values such as {given!r}, but they must be like {present!r}"
+        )
+
+
+def _length(value: object) -> int | None:
+    return len(value) if isinstance(value, Sequence) else None
 
 
 def _no_such_number(key: str, known: list[str]) -> ConfigurationError:

@@ -9,9 +9,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganlab import __version__
-from ganlab.interfaces import Generator
+from ganlab.interfaces import Discriminator, Generator
 from ganlab.metrics.evaluation import Evaluation, Score
-from ganlab.sampling import Sampler, describe_batch_norm
+from ganlab.sampling import LatentMethod, Sampler, describe_batch_norm
 
 
 def score(
@@ -22,6 +22,8 @@ def score(
     seed: int,
     batch_norm: str,
     truncation: float = 1.0,
+    method: LatentMethod | None = None,
+    discriminator: Discriminator | None = None,
     rank: int = 0,
     world_size: int = 1,
 ) -> list[Score]:
@@ -34,7 +36,12 @@ def score(
         seed: of the latents.
         batch_norm: `running`, `batch` or `standing`; see `Sampler`.
         truncation: factor of the latents.
+        method: chooses the latents anew, starting from those of `seed`; `None` scores them as they are.
+        discriminator: what `method` asks.
         rank, world_size: this process's share; rank 0 shows a progress bar.
+
+    Raises:
+        ConfigurationError: `method` does not go with this generator or with the other choices.
     """
     sampler = Sampler(
         generator,
@@ -45,10 +52,15 @@ def score(
         truncation=truncation,
         batch_size=evaluation.batch_size,
     )
+    if method is not None and discriminator is not None:
+        name = method.description["method"]
+        with _progress_bar(visible=rank == 0, title=f"choosing by {name}") as progress:
+            sampler.improve(method, discriminator, progress)
     protocol = {
         "generator": which,
         "batch_norm": describe_batch_norm(batch_norm, evaluation.batch_size),
         "truncation": truncation,
+        "method": None if method is None else method.description,
         "seed": seed,
         "precision": "float32",
         "ganlab": __version__,
@@ -71,6 +83,7 @@ def score_images(evaluation: Evaluation, images: Tensor, labels: Tensor | None) 
         "generator": "images",
         "batch_norm": None,
         "truncation": None,
+        "method": None,
         "seed": None,
         "precision": "float32",
         "ganlab": __version__,
@@ -85,11 +98,11 @@ def score_images(evaluation: Evaluation, images: Tensor, labels: Tensor | None) 
 
 
 @contextmanager
-def _progress_bar(visible: bool) -> Iterator[Callable[[int, int], None]]:
+def _progress_bar(visible: bool, title: str = "scoring") -> Iterator[Callable[[int, int], None]]:
     """Shows images done and to do, first of the reference (unless its statistics are known), then of the samples."""
     interval = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a log file wants few lines
     with tqdm(
-        desc="scoring", unit=" images", leave=False, disable=not visible, delay=1, mininterval=interval
+        desc=title, unit=" images", leave=False, disable=not visible, delay=1, mininterval=interval
     ) as bar:
 
         def advance(done: int, total: int) -> None:

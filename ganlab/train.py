@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganlab.cli import run_composed
 from ganlab.config import Config, validate
+from ganlab.errors import StorageError
 
 if TYPE_CHECKING:
     from ganlab.tracking.run_folder import RunFolder
@@ -45,6 +46,9 @@ def train(config: Config) -> "RunFolder":
         trainer.fit(module, data)
     except BaseException as error:
         close(plan.run, trainer, module, error)
+        # A signal raises it, wherever the process is.
+        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+            raise data.loader_fault(error) from error
         raise
     close(plan.run, trainer, module, None)
     if trainer.is_global_zero:
@@ -61,14 +65,19 @@ def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | No
     stopped = isinstance(error, Interrupted | KeyboardInterrupt | SystemExit)
     status = "finished" if error is None else "interrupted" if stopped else "failed"
     counters = module.counters
-    run.set_status(
-        status,
-        error=None if error is None else f"{type(error).__name__}: {error}",
-        g_steps=counters.g_step,
-        d_steps=counters.d_step,
-        images_seen=counters.images_seen,
-    )
-    run.close()
+    try:
+        run.set_status(
+            status,
+            error=None if error is None else f"{type(error).__name__}: {error}",
+            g_steps=counters.g_step,
+            d_steps=counters.d_step,
+            images_seen=counters.images_seen,
+        )
+    except StorageError:
+        if error is None:  # else what ended the run counts, not that it cannot be noted
+            raise
+    finally:
+        run.close()
 
 
 def describe(config: Config, run: "RunFolder", module: Any, state: dict[str, Any] | None) -> None:

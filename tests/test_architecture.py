@@ -16,12 +16,23 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ganlab"
 
 ROWS = (
-    ("__init__", "errors", "files", "noise", "interfaces", "images", "batch", "schedules", "ema"),
+    (
+        "__init__",
+        "errors",
+        "files",
+        "noise",
+        "interfaces",
+        "images",
+        "batch",
+        "schedules",
+        "ema",
+        "redaction",
+    ),
     (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
         *("drawing", "paths", "tables"),
     ),
-    ("modules", "data", "scoring", "config"),
+    ("modules", "data", "scoring", "config", "exported"),
     ("tracking", "reading"),
     ("checkpoint", "sweeping"),
     ("checkpoint_folder",),
@@ -30,7 +41,7 @@ ROWS = (
     ("scheduling",),
     ("assembly",),
     ("build",),
-    ("train", "evaluate", "sample", "compare", "dashboard"),
+    ("train", "evaluate", "sample", "compare", "dashboard", "export", "rerun"),
     ("report",),
     ("command",),
     ("__main__",),
@@ -57,12 +68,23 @@ MATHEMATICS = {
 """Rooms that import torch and numpy only, so that they outlive the frameworks."""
 
 TORCH_FREE = {
-    *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables"),
+    *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""
 
-CONFIGURED = {"build", "instantiation", "paths", "train", "evaluate", "sample", "config", "cli", "sweeping"}
+CONFIGURED = {
+    "build",
+    "instantiation",
+    "paths",
+    "train",
+    "evaluate",
+    "sample",
+    "config",
+    "cli",
+    "sweeping",
+    "export",
+}
 ONLY_IN = {
     "pytorch_lightning": {"modules", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"},
     "lightning": set(),  # the same library by another name, whose classes are not those of pytorch_lightning

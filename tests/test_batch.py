@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ganlab.auxiliary.feature_matching import FeatureMatching
+from ganlab.balance import AccuracyBalance
 from ganlab.batch import global_max, global_mean
 from ganlab.interfaces import Discriminator, Generator, Judgement, Update
+from ganlab.losses.began import BEGAN
 from ganlab.losses.relativistic_average import RelativisticAverage, RelativisticAverageHinge
 from ganlab.noise import Noise
 from ganlab.penalties.dragan import DRAGAN
@@ -77,10 +79,19 @@ def gradients_of_objectives(rank: int, world_size: int) -> dict[str, Tensor]:
     }
 
 
+def memories_of_parts(rank: int, world_size: int) -> dict[str, Tensor]:
+    """Returns what losses and balances remember of this rank's rows of one batch."""
+    real, fake = torch.tensor([[3.0, 1, 2, 1, -1, 2], [-4.0, -2, -1, 3, -2, -1]]).chunk(world_size, 1)[rank]
+    balance, began = AccuracyBalance(0.8), BEGAN(gamma=0.5, lambda_k=0.1)
+    balance.updates_discriminator(real, fake)
+    began.observe(-10 * real.abs(), -fake.abs())
+    return {"accuracy": balance.accuracy, "began_k": began.k}
+
+
 def _work(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    torch.save(gradients_of_objectives(rank, 2), f"{folder}/{rank}.pt")
+    torch.save({**gradients_of_objectives(rank, 2), **memories_of_parts(rank, 2)}, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -88,7 +99,7 @@ def _work(rank: int, folder: str) -> None:
 def of_two_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Tensor]]:
     folder: Path = tmp_path_factory.mktemp("ranks")
     ranks = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(2)]
-    assert [rank.wait(timeout=60) for rank in ranks] == [0, 0]
+    assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -98,6 +109,15 @@ def test_gradients_of_two_ranks(of_two_ranks: list[dict[str, Tensor]], name: str
     averaged = (of_two_ranks[0][name] + of_two_ranks[1][name]) / 2
     torch.testing.assert_close(averaged, gradients_of_objectives(0, 1)[name], rtol=1e-10, atol=1e-12)
     assert averaged.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["accuracy", "began_k"])
+def test_memories_of_two_ranks(of_two_ranks: list[dict[str, Tensor]], name: str) -> None:
+    """Catches a memory of one rank's images, with which the ranks would decide differently."""
+    whole = memories_of_parts(0, 1)[name]
+    assert 0 < float(whole) < 1
+    for memory in of_two_ranks:
+        torch.testing.assert_close(memory[name], whole)
 
 
 def test_maximum_is_shared() -> None:

@@ -153,17 +153,3 @@ def test_configuration_errors_come_without_torch(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.strip() == "2 False"
-
-
-def test_sweep_goes_on_after_a_fault(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Two of three jobs end well, and the exit status is that of the third."""
-    monkeypatch.chdir(tmp_path)
-    status, error = ends(
-        monkeypatch, capsys, train, "-m", *TINY, "data.image_size=8,30,16", "model=dcgan", "data=digits"
-    )
-    assert status == 2
-    assert "image_size" in error
-    finished = list(tmp_path.glob("runs/*/run.json"))
-    assert len(finished) == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ganlab import compare as verb
 from ganlab.cli import compose_config
@@ -143,12 +144,38 @@ def test_other_forms(runs: Path) -> None:
     assert show([str(runs)], CompareOptions(format="markdown")).splitlines()[1].startswith("| --- |")
 
 
-def test_where_chooses_runs(runs: Path) -> None:
-    table = show([str(runs)], CompareOptions(where=["loss._target_=ganlab.losses.hinge.Hinge"]))
-    assert len(table.splitlines()[2:3]) == 1
-    assert "nonsaturating" not in table
-    with pytest.raises(ConfigurationError, match="no run is like that"):
-        show([str(runs)], CompareOptions(where=["n_critic=99"]))
+@pytest.mark.parametrize(
+    ("term", "chosen"),
+    [
+        ("loss=hinge", {"Hinge"}),  # the file of the class
+        ("loss=NonSaturating", {"NonSaturating"}),  # its name
+        ("loss=hinge,nonsaturating", {"Hinge", "NonSaturating"}),
+        ("loss!=hinge", {"NonSaturating"}),
+        ("seed=1", {"Hinge"}),
+        ("seed>=0.5 model=gan status=finished", {"Hinge"}),
+        ("latent_dim<1", set()),
+        ("gan-", {"Hinge", "NonSaturating"}),  # a part of the name
+    ],
+)
+def test_filter_chooses_runs(runs: Path, term: str, chosen: set[str]) -> None:
+    """Catches: terms joined by or, an order of texts instead of numbers, the end of a key not found."""
+    if not chosen:
+        with pytest.raises(ConfigurationError, match="no run is like that"):
+            show([str(runs)], CompareOptions(filter=term))
+        return
+    rows = list(csv.DictReader(io.StringIO(show([str(runs)], CompareOptions(filter=term, format="csv")))))
+    names = {row["loss"] for row in rows} if len(chosen) > 1 else {term for term in chosen}
+    assert names == chosen
+    assert len(rows) == len(chosen)
+    if len(chosen) == 1:  # the loss no longer differs, so that the name has to tell
+        hinge = json.loads(show([str(runs)], CompareOptions(filter=term, format="json")))[0]["paths"]
+        configs = [yaml.safe_load((Path(path) / "config.yaml").read_text()) for path in hinge]
+        assert {config["loss"]["_target_"].rsplit(".", 1)[-1] for config in configs} == chosen
+
+
+def test_filter_without_a_number_is_refused(runs: Path) -> None:
+    with pytest.raises(ConfigurationError, match="filter=seed<many: many is no number"):
+        show([str(runs)], CompareOptions(filter="seed<many"))
 
 
 def test_copied_keys_are_shown_once() -> None:
@@ -166,6 +193,62 @@ def test_torn_and_growing_files_are_read(runs: Path) -> None:
         with (run / name).open("a") as file:
             file.write('{"g_step": 3, "val')
     assert len(compare(find_runs([runs])).rows) == 2
+
+
+def test_both_scores_time_and_sizes_are_columns(tmp_path: Path) -> None:
+    """Catches: best and last swapped, seconds shown as they are, sizes of one network under the other's name."""
+    path = make_run(tmp_path, scores={36000: 5.0, 72000: 30.0})
+    status = json.loads((path / "run.json").read_text())
+    status["parameters"] = {"generator": 1_234_567, "discriminator": 4_321}
+    (path / "run.json").write_text(json.dumps(status))
+    (row,) = csv.DictReader(io.StringIO(show([str(path)], CompareOptions(scores="both", format="csv"))))
+    assert row["fd_efflite0_2k_train (best)"] == "5"
+    assert row["fd_efflite0_2k_train (last)"] == "30"
+    assert (row["time"], row["images/s"]) == ("2:00:00", "1000")
+    assert (row["G parameters"], row["D parameters"]) == ("1.23M", "4k")
+
+
+def test_best_is_by_one_protocol(tmp_path: Path) -> None:
+    """Catches: an easier protocol's number taken as the best of a run that was scored by two."""
+    path = make_run(tmp_path, scores={1: 50.0, 2: 40.0, 3: 45.0})
+    easier = {
+        "g_step": 0,
+        "metric": "fd_efflite0_2k_train",
+        "value": 1.0,
+        "protocol": {**PROTOCOL, "num_samples": 9},
+    }
+    lines = (path / "results.jsonl").read_text()
+    (path / "results.jsonl").write_text(json.dumps(easier) + "\n" + lines)
+    (row,) = compare(find_runs([path]), "best").rows
+    assert row.cells["fd_efflite0_2k_train"].mean == 40.0
+
+
+def test_experiments_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """Catches: rows told apart by name, so that one shows the other's scores."""
+    for place, loss, value in (("a", "hinge", 10.0), ("b", "minimax", 20.0)):
+        make_run(tmp_path / place, f"loss={loss}", "run_name=same", scores={1: value})
+    rows = csv.DictReader(io.StringIO(show([str(tmp_path)], CompareOptions(format="csv"))))
+    assert {row["loss"]: row["fd_efflite0_2k_train"] for row in rows} == {"Hinge": "10*", "Minimax": "20"}
+
+
+def test_unreadable_run_is_named_and_left_out(runs: Path) -> None:
+    """Catches: one broken folder that ends the command."""
+    broken = next(path for path in runs.iterdir() if "-s1" in path.name)
+    (broken / "config.yaml").write_text("a: [")
+    table = show([str(runs)], CompareOptions())
+    assert f"{broken}: left out, config.yaml:" in table
+    rows = list(csv.DictReader(io.StringIO(show([str(runs)], CompareOptions(format="csv")))))
+    assert {row["loss"] for row in rows} == {"Hinge", "NonSaturating"}
+    assert len(rows) == 2
+
+
+def test_table_goes_to_a_file_in_the_form_of_its_ending(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "table.md"
+    monkeypatch.setattr(sys, "argv", ["ganlab", str(runs), f"out={out}"])
+    verb.main()
+    assert out.read_text().startswith("| run | loss |")
 
 
 def test_folder_without_runs_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,6 +184,7 @@ def test_reference_is_brought_to_the_size_and_channels_of_the_images(
         (("images=fakes.npz", "reference=digits", "reference_split=val"), 2, "choose train or test"),
         (("images=fakes.npz", "reference=digits", "data.imagesize=8"), 2, "data.imagesize"),
         (("images=fakes.npz", "checkpoint=best"), 2, "checkpoint=best: belongs to run="),
+        (("images=fakes.npz", "method=drs"), 2, "method=drs: belongs to run="),
         (("images=fakes.npz", "reference=digits", "num_samples=99"), 2, "80 images; give at most"),
         (("images=fakes.npz", "metrics=modes"), 2, "give run= instead of images="),
         (("images=fakes.npz", "metrics=none"), 2, "computes nothing"),

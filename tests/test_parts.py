@@ -6,7 +6,9 @@ from torch import Tensor
 
 from ganlab.balance import AccuracyBalance
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Augment, AuxiliaryObjective, Update
+from ganlab.interfaces import AdversarialLoss, Augment, AuxiliaryObjective, Update
+from ganlab.losses.relativistic_average import RelativisticAverage, RelativisticAverageHinge
+from ganlab.losses.relativistic_pairing import RelativisticPairing
 from ganlab.losses.wasserstein import Wasserstein
 from ganlab.noise import Noise
 from tests.test_module import LinearDiscriminator, make, run, weights
@@ -92,6 +94,46 @@ def test_top_k_learns_from_the_best_fakes() -> None:
     torch.testing.assert_close(weights(module.generator)[0], expected)
 
 
+class KeepPairs(RelativisticPairing):
+    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        assert real_logits is not None
+        self.pairs = (fake_logits.detach(), real_logits.detach())
+        return super().generator_loss(fake_logits, real_logits)
+
+
+def test_top_k_keeps_the_pairs_of_a_relativistic_loss() -> None:
+    """Catches all reals for the kept fakes, reals chosen by their own logits, and none at all."""
+    module = make(d_lr=0.0, optimization={"top_k": 0.5})
+    module.loss = loss = KeepPairs()
+    run(module, 1)
+    discriminator = module.discriminator
+    assert isinstance(discriminator, LinearDiscriminator)
+    fake, real = (discriminator(images) for images in discriminator.seen[2:4])
+    kept = fake.topk(2).indices
+    assert set(kept.tolist()) != set(real.topk(2).indices.tolist())
+    torch.testing.assert_close(loss.pairs, (fake[kept], real[kept]))
+
+
+@pytest.mark.parametrize("loss", [RelativisticPairing(), RelativisticAverage(), RelativisticAverageHinge()])
+def test_top_k_with_relativistic_losses(loss: AdversarialLoss) -> None:
+    """Catches a G that the best fakes' gradient does not reach, or reaches with another sign."""
+    module = make(d_lr=0.0, g_lr=1.0, optimization={"top_k": 0.5})
+    module.loss = loss
+    expected = make().generator
+    noise = module._noise  # needs the trainer, which comes with the run
+    run(module, 1)
+    discriminator = module.discriminator
+    assert isinstance(discriminator, LinearDiscriminator)
+    real = discriminator(discriminator.seen[3])
+    fake = discriminator(expected(expected.draw_latents(4, noise("generator", 0))))
+    kept = fake.topk(2).indices
+    parameters = list(expected.parameters())
+    gradients = torch.autograd.grad(loss.generator_loss(fake[kept], real[kept]), parameters)
+    moved = [before - gradient for before, gradient in zip(parameters, gradients, strict=True)]
+    torch.testing.assert_close(weights(module.generator), [new.detach() for new in moved])
+    assert max(float(gradient.abs().max()) for gradient in gradients) > 1e-3
+
+
 def test_balance_leaves_a_good_discriminator_alone() -> None:
     """Catches a decision by this batch's accuracy for the last one's, and a D step counted that was not made."""
     balance = AccuracyBalance(max_accuracy=0.8)
@@ -105,14 +147,41 @@ def test_balance_leaves_a_good_discriminator_alone() -> None:
         AccuracyBalance(max_accuracy=0)
 
 
+@pytest.mark.parametrize(("max_accuracy", "num_updates"), [(0.4, 1), (0.5, 6)])
+def test_accuracy_decides_in_the_loop(max_accuracy: float, num_updates: int) -> None:
+    """Catches an accuracy of one kind of image only, a limit that counts as above, and logits that stay at home.
+
+    D takes everything for real, so it is right about half of the images; nothing is known before the first batch.
+    """
+    module = make(d_lr=0.0, n_critic=2, optimization={"balance": AccuracyBalance(max_accuracy)})
+    discriminator = module.discriminator
+    assert isinstance(discriminator, LinearDiscriminator)
+    discriminator.linear.weight.data.zero_()
+    discriminator.linear.bias.data.fill_(1.0)
+    run(module, 3)
+    assert module.counters.d_step == num_updates
+    assert module.counters.images_seen == 3 * 2 * 4  # D looked at them all
+
+
+def test_balance_keeps_its_memory() -> None:
+    """Catches an accuracy that a checkpoint leaves out."""
+    balance, restored = AccuracyBalance(0.8), AccuracyBalance(0.8)
+    logits = torch.tensor([3.0, 2.0])
+    balance.updates_discriminator(logits, -logits)
+    restored.load_state_dict(balance.state_dict())
+    assert not restored.updates_discriminator(logits, -logits)
+
+
 class Never(AccuracyBalance):
     def updates_discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> bool:
+        self.asked = (real_logits, fake_logits)
         return False
 
 
 def test_balance_in_the_loop() -> None:
-    """Catches an update made all the same, and latents that repeat because D's counter stood still."""
-    module = make(n_critic=2, optimization={"balance": Never(0.5)})
+    """Catches an update made all the same, latents that repeat because D's counter stood still, logits swapped."""
+    balance = Never(0.5)
+    module = make(n_critic=2, optimization={"balance": balance})
     before = weights(module.discriminator)
     run(module, 2)
     assert module.counters.d_step == 0
@@ -120,6 +189,8 @@ def test_balance_in_the_loop() -> None:
     discriminator = module.discriminator
     assert isinstance(discriminator, LinearDiscriminator)
     assert len({tuple(images.flatten().tolist()) for images in discriminator.seen}) == len(discriminator.seen)
+    real, fake, _ = discriminator.seen[-3:]  # of the last D batch, and of the G step
+    torch.testing.assert_close(balance.asked, (discriminator(real).detach(), discriminator(fake).detach()))
     assert "balance" in module.memories
 
 
@@ -132,10 +203,14 @@ class Add(Augment):
 
 
 def test_augmentations_act_in_order_on_real_and_fake() -> None:
-    """Catches the reverse order, and reals left as they are."""
-    plain = make()
-    run(plain, 1)
-    module = make(augment=[Add(1.0, 1.0), Add(0.0, 2.0)])
-    run(module, 1)
-    for changed, images in zip(module.discriminator.seen[:2], plain.discriminator.seen[:2], strict=True):  # type: ignore[union-attr, arg-type]
-        torch.testing.assert_close(changed, 2 * (images + 1))
+    """Catches the reverse order, and images of D's or of G's step left as they are."""
+    seen = []
+    for augment in ([], [Add(1.0, 1.0), Add(0.0, 2.0)]):
+        module = make(d_lr=0.0, augment=augment)
+        module.loss = RelativisticPairing()
+        run(module, 1)
+        assert isinstance(module.discriminator, LinearDiscriminator)
+        seen.append(module.discriminator.seen)
+    plain, augmented = seen  # each: real and fake of D's step, fake and real of G's
+    assert len(plain) == 4
+    torch.testing.assert_close(augmented, [2 * (images + 1) for images in plain])

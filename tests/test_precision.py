@@ -1,16 +1,26 @@
 """Mixed precision: what stays in float32, and what comes out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 
+from ganlab.callbacks.finite import FiniteCheck
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
+from ganlab.interfaces import AdversarialLoss
+from ganlab.losses.wasserstein import Wasserstein
+from ganlab.modules.adversarial import GANModule
+from ganlab.modules.generative import Optimization
 from ganlab.noise import Noise
 from ganlab.penalties.r1 import R1
+from ganlab.tracking.run_folder import RunFolder
 from ganlab.train import train
+from tests.test_module import LinearDiscriminator, LinearGenerator, Stop, sgd
 
 RECIPE = (
     *(
@@ -58,3 +68,117 @@ def test_bf16_is_near_float32_and_weights_stay_float32(tmp_path: Path) -> None:
         assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float32}
     assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.05)
     assert losses["bf16-mixed"] != losses["32-true"]
+
+
+class Overflowing(Wasserstein):
+    """A loss that is infinite where it is told so: as logits beyond 65504 are in half precision."""
+
+    d_factors: Sequence[float] = ()
+    g_factors: Sequence[float] = ()
+
+    def discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return super().discriminator_loss(real_logits, fake_logits) * self.d_factors[self.iteration]
+
+    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        loss = super().generator_loss(fake_logits, real_logits) * self.g_factors[self.iteration]
+        self.iteration += 1
+        return loss
+
+    iteration = 0
+
+
+def half_precision(growth_interval: int) -> MixedPrecision:
+    """`16-mixed` on the CPU, whose scaler is the one that a GPU has; Lightning itself makes bf16 of it."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=growth_interval)
+    return MixedPrecision("16-mixed", "cpu", scaler)
+
+
+def iterate(
+    num: int, plugin: MixedPrecision | None, loss: AdversarialLoss, callback: pl.Callback, run_dir: Path
+) -> GANModule:
+    torch.manual_seed(0)
+    optimization = Optimization(sgd(0.1), sgd(0.1), schedule=lambda g_step: 1.0)
+    module = GANModule(LinearGenerator(), LinearDiscriminator(), loss, optimization)
+    images = torch.randint(0, 256, (num, 4, 1, 2, 2), dtype=torch.uint8)
+    loader = torch.utils.data.DataLoader(list(images), batch_size=None, collate_fn=lambda part: (part, None))
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        plugins=[plugin] if plugin else None,
+        callbacks=[callback, FiniteCheck(RunFolder(run_dir), [1]), Stop(num)],
+    )
+    trainer.fit(module, loader)
+    return module
+
+
+class Weights(pl.Callback):
+    """Notes weights and loss scale before each iteration and at the end."""
+
+    def __init__(self) -> None:
+        self.weights: list[tuple[Tensor, Tensor]] = []
+        self.scales: list[float] = []
+
+    def note(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        networks = (module.generator, module.discriminator)
+        self.weights.append(
+            tuple(
+                nn.utils.parameters_to_vector(network.parameters()).detach().clone() for network in networks
+            )
+        )
+        self.scales.append(trainer.precision_plugin.scaler.get_scale())
+
+    on_train_batch_start = note
+    on_train_end = note
+
+    def moved(self, iteration: int) -> tuple[bool, bool]:
+        """Whether that iteration has changed G and D."""
+        return tuple(
+            not torch.equal(before, after)
+            for before, after in zip(self.weights[iteration], self.weights[iteration + 1], strict=True)
+        )
+
+
+def test_scaler_skips_the_faulty_optimizer_alone(tmp_path: Path) -> None:
+    """P1. Catches: one optimiser's overflow that skips the other's update or halves the scale twice (one step of the
+    scaler for both), a counter that waits, and a run ended by a loss of which the scaler has taken care."""
+    inf = float("inf")
+    loss, seen = Overflowing(), Weights()
+    loss.d_factors, loss.g_factors = [1, inf, 1, 1, 1], [1, 1, 1, inf, 1]
+    module = iterate(5, half_precision(growth_interval=1000), loss, seen, tmp_path)
+    assert [seen.moved(iteration) for iteration in range(5)] == [
+        (True, True),
+        (True, False),  # D's loss overflows
+        (True, True),
+        (False, True),  # G's loss overflows
+        (True, True),
+    ]
+    assert seen.scales == [256, 256, 128, 128, 64, 64]
+    assert (module.counters.g_step, module.counters.d_step) == (5, 5)
+
+
+def test_generator_gradient_survives_a_growing_scale(tmp_path: Path) -> None:
+    """P2. Catches: G's backward before D's step, so that the scale that has grown in between divides G's gradient
+    and not the one that had multiplied it."""
+
+    class Norms(pl.Callback):
+        def __init__(self) -> None:
+            self.norms: list[float] = []
+
+        def on_before_optimizer_step(
+            self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+        ) -> None:
+            gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]
+            self.norms.append(float(torch.cat(gradients).norm()))
+
+    exact, half = Norms(), Norms()
+    iterate(4, None, Wasserstein(), exact, tmp_path)
+    plugin = half_precision(growth_interval=1)  # the scale doubles after each of the eight steps
+    iterate(4, plugin, Wasserstein(), half, tmp_path)
+    assert plugin.scaler is not None
+    assert plugin.scaler.get_scale() == 256 * 2**8
+    assert half.norms == pytest.approx(exact.norms, rel=1e-3)
+    assert half.norms != exact.norms

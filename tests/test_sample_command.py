@@ -91,8 +91,8 @@ class Misled(Conditional):
 @pytest.fixture
 def conditional(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Arguments of a command that finds a conditional generator in its run."""
-    found = ({"ema": None}, Conditional(), {"g_step": 7})
-    monkeypatch.setattr("ganlab.build.from_run", lambda *arguments: found)
+    found = ({"ema": None, "model": {"name": "flat"}}, Conditional(), {"g_step": 7})
+    monkeypatch.setattr("ganlab.sample.source.from_run", lambda *arguments: found)
     return [f"run={tmp_path / 'run'}", f"out={tmp_path / 'out'}"]
 
 
@@ -102,7 +102,8 @@ def test_npz_holds_images_latents_and_labels(
     """Catches: latents of other images, channels before height, float images, labels left out."""
     command(monkeypatch, *conditional, f"out={tmp_path / 'a.npz'}", "num=5", "batch_size=2", "seed=3")
     found = arrays(tmp_path / "a.npz")
-    assert found.keys() == {"images", "latents", "labels"}
+    assert found.keys() == {"images", "latents", "labels", "origin"}
+    assert json.loads(str(found["origin"]))["ganlab:seed"] == "3"
     assert (found["images"].shape, found["images"].dtype) == ((5, SIDE, SIDE, 1), np.uint8)
     assert found["labels"].tolist() == [0, 1, 2, 0, 1]
     drawn = Conditional()(torch.tensor(found["latents"]), torch.tensor(found["labels"]))
@@ -237,8 +238,10 @@ def test_pictures_say_where_they_come_from(
     assert told.pop("Software").startswith("ganlab ")
     assert told.pop("Disclaimer").startswith("Synthetic image")
     assert json.loads(told.pop("ganlab:method")) == {"method": "plain"}
+    assert len(told.pop("ganlab:weights")) == 64
     assert told == {
         "ganlab:run": "tiny",
+        "ganlab:model": "dcgan",
         "ganlab:checkpoint": "last",
         "ganlab:generator": "raw",
         "ganlab:g_step": "1",

@@ -1,6 +1,7 @@
 """Learning rate schedules at their corners and against PyTorch's own."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -76,9 +77,27 @@ def test_keyframes() -> None:
     assert Keyframes([[0, [0.0, 1.0]], [2, [1.0, 0.0]]])(1) == pytest.approx([0.5, 0.5])
 
 
-def test_impossible_keyframes() -> None:
-    for points, easing in (([], "linear"), ([[0, 1]], "round"), ([[0, 0.0], [1, 1.0]], "exponential")):
-        with pytest.raises(ConfigurationError):
-            Keyframes(points, easing)
-    with pytest.raises(ConfigurationError, match="one length"):
-        Keyframes([[0, [1.0]], [1, [1.0, 2.0]]])
+@pytest.mark.parametrize(
+    ("points", "easing", "says"),
+    [
+        ([], "linear", "list of .* points"),
+        ([[0, 1.0, 2.0]], "linear", "list of .* points"),
+        ([[0]], "linear", "list of .* points"),
+        ([[0, 1.0]], "round", "choose linear, cosine, exponential, hold"),
+        ([[0.5, 1.0]], "linear", "whole g_steps"),
+        ([[True, 1.0]], "linear", "whole g_steps"),
+        ([[0, True]], "linear", "numbers as values"),
+        ([[0, "1"]], "linear", "numbers as values"),
+        ([[0, [1.0, "1"]]], "linear", "numbers as values"),
+        ([[0, 1.0], [0, 2.0]], "linear", "rise"),
+        ([[10, 1.0], [0, 2.0]], "linear", "rise"),
+        ([[0, [1.0]], [1, [1.0, 2.0]]], "linear", "one length"),
+        ([[0, 1.0], [1, 0.0]], "exponential", "values > 0"),
+        ([[0, -1.0], [1, 1.0]], "exponential", "values > 0"),
+    ],
+)
+def test_impossible_keyframes(points: Any, easing: str, says: str) -> None:
+    """Catches a fault that would come to light in the middle of a run, or move nothing."""
+    with pytest.raises(ConfigurationError, match=says) as raised:
+        Keyframes(points, easing)
+    assert "\n" not in str(raised.value)

@@ -2,57 +2,67 @@
 
 import math
 import re
+import sys
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 import yaml
+from tqdm import tqdm
 
 from ganlab import __version__
-from ganlab.checkpoint import save_checkpoint
+from ganlab.checkpoint import DiskFullError
+from ganlab.checkpoint_folder import LAST, CheckpointFolder
 from ganlab.comparison import is_lower_better
 from ganlab.config import Config, identity
 from ganlab.errors import DivergedError
 from ganlab.modules.generative import GenerativeModule
+from ganlab.resume import Plan, check_fits, not_finite
 from ganlab.tracking.run_folder import RunFolder
 
 
 class Checkpointing(pl.Callback):
     """Keeps `last.ckpt` fresh, and `step-XXXXXXXX.ckpt` where asked.
 
-    Saving happens between iterations, never between D's and G's update, and never with a non-finite weight.
+    Saving happens between iterations, never between D's and G's update, and never with a non-finite weight. When the
+    disk is full, training goes on and the next save tries again; only the last save of a run must succeed.
 
     Args:
-        run: the run folder.
-        config: of the run; goes into the checkpoint as YAML text.
+        plan: the run folder, and the checkpoint to continue from.
+        config: of the run; goes into the checkpoint as YAML text. Its section `checkpoint` says when to save.
         data_sha256: of the training images; a run is not continued on others.
-        state: the checkpoint to continue from, or `None`.
-        every_g_steps: `None` for only at the end.
-        keep_every_g_steps: also keep a numbered copy; `None` for none.
     """
 
-    def __init__(
-        self,
-        run: RunFolder,
-        config: Config,
-        data_sha256: str,
-        state: dict[str, Any] | None,
-        every_g_steps: int | None,
-        keep_every_g_steps: int | None,
-    ) -> None:
-        self._run = run
+    def __init__(self, plan: Plan, config: Config, data_sha256: str) -> None:
+        settings = config["checkpoint"]
+        self._folder = CheckpointFolder(plan.run.checkpoints, settings["keep_last"])
+        self._found = plan.found
         self._config = config
         self._data_sha256 = data_sha256
-        self._state = state
-        self._every = every_g_steps
-        self._keep_every = keep_every_g_steps
-        self._saved_g_step = state["counters"]["g_step"] if state else None
+        self._every = settings["every_g_steps"]
+        self._keep_every = settings["keep_every_g_steps"]
+        self._saved_g_step: int | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restores networks, optimisers and counters, now that they exist on their device."""
-        if self._state is not None:
-            _gan(pl_module).load_state(self._state)
-            self._state = None
+        """Restores networks, optimisers and counters, now that they exist on their device.
+
+        Raises:
+            DataError: if the checkpoint is not the state of such a run.
+        """
+        found, self._found = self._found, None
+        if found is None:
+            return
+        module = _gan(pl_module)
+        check_fits(found, module)
+        if trainer.is_global_zero and found.damaged:
+            self._folder.set_aside(found.damaged)
+            reasons = "; ".join(f"{path.name}: {reason}" for path, reason in found.damaged.items())
+            _warn(
+                f"damaged checkpoints are set aside as *.damaged ({reasons}); training continues from "
+                f"{found.path.name} of g_step {found.state['counters']['g_step']}"
+            )
+        module.load_state(found.state)
+        if found.path.name == LAST:
+            self._saved_g_step = module.counters.g_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -60,37 +70,53 @@ class Checkpointing(pl.Callback):
         """Saves when a checkpoint is due."""
         g_step = _gan(pl_module).counters.g_step
         if self._every is not None and g_step % self._every == 0:
-            self.save(trainer, pl_module)
+            self.try_to_save(trainer, pl_module, LAST)
         if self._keep_every is not None and g_step % self._keep_every == 0:
-            self.save(trainer, pl_module, f"step-{g_step:08d}.ckpt")
+            self.try_to_save(trainer, pl_module, f"step-{g_step:08d}.ckpt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves the end of training, before it is scored."""
-        if self._saved_g_step != _gan(pl_module).counters.g_step:
-            self.save(trainer, pl_module)
+        self.save(trainer, pl_module)
 
-    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str = "last.ckpt") -> None:
-        """Writes the present state to `checkpoints/<name>` from rank 0.
+    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str = LAST) -> None:
+        """Writes the present state to `checkpoints/<name>` from rank 0, unless `last.ckpt` already holds it.
 
         Raises:
             DivergedError: if a weight is not finite; the old file is then kept.
+            StorageError: if it cannot be written; likewise.
         """
         module = _gan(pl_module)
+        is_saved = self._saved_g_step == module.counters.g_step
         if trainer.is_global_zero:
-            state = module.state()
-            _check_finite(state, module.counters.g_step)
-            save_checkpoint(
-                self._run.checkpoints / name,
-                {
-                    **state,
-                    "ganlab": __version__,
-                    "config": yaml.safe_dump(self._config, sort_keys=False),
-                    "identity": identity(self._config),
-                    "data_sha256": self._data_sha256,
-                },
-            )
-        if name == "last.ckpt":
+            if not is_saved:
+                self._folder.save(self._payload(module), name)
+            elif name != LAST:
+                self._folder.keep_last_as(name)
+        if name == LAST:
             self._saved_g_step = module.counters.g_step
+
+    def try_to_save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str) -> None:
+        """Saves as `save` does; a full disk is only warned of."""
+        try:
+            self.save(trainer, pl_module, name)
+        except DiskFullError as error:
+            _warn(f"{error}; training goes on, and the next save tries again")
+
+    def _payload(self, module: GenerativeModule) -> dict[str, Any]:
+        state = module.state()
+        bad = next(not_finite({part: state[part] for part in (*module.networks, "ema")}), None)
+        if bad is not None:
+            raise DivergedError(
+                f"{bad} is not finite at g_step {module.counters.g_step}; the last good checkpoint is kept; "
+                "try a lower learning rate, a penalty, or trainer.precision=32-true"
+            )
+        return {
+            **state,
+            "ganlab": __version__,
+            "config": yaml.safe_dump(self._config, sort_keys=False),
+            "identity": identity(self._config),
+            "data_sha256": self._data_sha256,
+        }
 
 
 class BestCheckpoint(pl.Callback):
@@ -131,7 +157,7 @@ class BestCheckpoint(pl.Callback):
             if score["metric"] == metric
         ]
         if values[-1] == min(values) and values[-1] < math.inf:
-            self._checkpointing.save(trainer, pl_module, "best.ckpt")
+            self._checkpointing.try_to_save(trainer, pl_module, "best.ckpt")
 
 
 def _is_monitored(metric: str, monitor: str) -> bool:
@@ -141,15 +167,8 @@ def _is_monitored(metric: str, monitor: str) -> bool:
     return re.match(r"fid\d|fd_(?!inf_|intra_|spatial_)", metric) is not None
 
 
-def _check_finite(state: dict[str, Any], g_step: int) -> None:
-    """Names the first tensor of the networks that holds a NaN or infinity."""
-    for network in ("generator", "discriminator", "ema"):
-        for name, tensor in (state.get(network) or {}).items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise DivergedError(
-                    f"{network}.{name} is not finite at g_step {g_step}; the last good checkpoint is kept; "
-                    "try a lower learning rate, a penalty, or trainer.precision=32-true"
-                )
+def _warn(message: str) -> None:
+    tqdm.write(f"ganlab: warning: {message}", file=sys.stderr)
 
 
 def _gan(module: pl.LightningModule) -> GenerativeModule:

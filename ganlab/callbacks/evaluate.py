@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from ganlab.metrics.evaluation import Evaluation
+from ganlab.metrics.ranks import together
 from ganlab.modules.generative import GenerativeModule
 from ganlab.scoring import score
 from ganlab.tracking.run_folder import RunFolder
@@ -71,7 +72,11 @@ class Evaluate(pl.Callback):
 
     def _score(self, trainer: pl.Trainer, module: GenerativeModule) -> None:
         started = time.monotonic()
-        self._evaluation = self._evaluation or self._make_evaluation(module.device)
+        if self._evaluation is None:
+            # Weights may be missing on one machine of several.
+            with together("making the evaluation", trainer.world_size, module.device):
+                self._evaluation = self._make_evaluation(module.device)
+        assert self._evaluation is not None
         results = score(
             self._evaluation,
             module.sampling_generator,

@@ -1,83 +1,190 @@
 """Stops at an iteration boundary, with a checkpoint, when the process is asked to end."""
 
+import os
 import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
+from ganlab.callbacks.agreement import Maximum
 from ganlab.callbacks.checkpoint import Checkpointing
 from ganlab.errors import GanlabError
 from ganlab.modules.generative import GenerativeModule
+
+REQUEUE_STATUS = os.EX_TEMPFAIL
+"""Exit status 75 after SIGUSR1, "try again later": schedulers can be told to start a job anew on it."""
+
+LEAVE_SECONDS = 2.0
+"""How long after the second signal its handler may take to be called."""
 
 
 class Interrupted(GanlabError):
     """A run that was asked to end and did so at an iteration boundary."""
 
-    def __init__(self, signal_number: int, g_step: int) -> None:
+    def __init__(self, signal_number: int, g_step: int, sequel: str) -> None:
         super().__init__(
-            f"{signal.Signals(signal_number).name} received: stopped and saved at g_step {g_step}; "
-            "run the same command again to continue"
+            f"{signal.Signals(signal_number).name} received: stopped and saved at g_step {g_step}; {sequel}"
         )
-        self.exit_status = 128 + signal_number
+        self.exit_status = REQUEUE_STATUS if signal_number == Interrupt.PREEMPTION else 128 + signal_number
 
 
 class Interrupt(pl.Callback):
-    """Turns SIGINT and SIGTERM into a save at the next iteration boundary; a second one ends the process at once.
+    """Turns SIGINT, SIGTERM and SIGUSR1 into a save at the next iteration boundary.
+
+    A second SIGINT or SIGTERM ends the process at once, wherever it is. SIGUSR1 is the warning that Slurm gives before
+    a job is pre-empted or out of time (`--signal=USR1@120`): under Slurm the job is queued again, elsewhere the exit
+    status 75 asks for it. Several ranks tell each other in every iteration, so that all of them stop at the same one. A
+    signal that comes while an iteration is scored is answered after that, and one that comes when training is over,
+    which `checkpointing` has saved before, at once.
 
     Args:
-        checkpointing: saves.
-        every_g_steps: how often several ranks ask each other whether one of them was signalled.
+        checkpointing: saves; stands before this one in the list of callbacks.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    PREEMPTION = signal.SIGUSR1
 
-    def __init__(self, checkpointing: Checkpointing, every_g_steps: int) -> None:
+    def __init__(self, checkpointing: Checkpointing) -> None:
         self._checkpointing = checkpointing
-        self._every = every_g_steps
         self._received = 0
-        self._previous: dict[int, Any] = {}
+        self._maximum: Maximum[None] = Maximum()
+        self._second = _SecondSignal(self.SIGNALS)
+        self._leave_at_once: Callable[[int], None] = lambda signal_number: None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the signals over from Lightning, which would save between D's and G's update."""
-        self._previous = {number: signal.signal(number, self._receive) for number in self.SIGNALS}
+        """Takes the signals over from Lightning, which would save between D's and G's update, and exit with status 0.
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        Lightning gives them back at its end to whoever had them before it.
+        """
+        for number in (*self.SIGNALS, self.PREEMPTION):
+            signal.signal(number, self._receive)
+        self._second.start()
+        if trainer.received_sigterm:  # it came while Lightning had the signals
+            self._received = signal.SIGTERM
+        # It asks all ranks and waits for the device, in every iteration, and hides that another rank is gone.
+        setattr(trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor", lambda: None)  # noqa: B010
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Saves and leaves, if a signal has come."""
-        assert isinstance(pl_module, GenerativeModule)
-        received = self._received
-        if trainer.world_size > 1:
-            if pl_module.counters.g_step % self._every:
-                return
-            flag = torch.tensor(received, device=pl_module.device)
-            torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-            received = int(flag.item())
+        """Saves and leaves, if a signal has come; all is done that was due after the iteration before.
+
+        Raises:
+            Interrupted: on all ranks.
+        """
+        received = self._agreed(trainer, pl_module)
         if received:
             self._checkpointing.save(trainer, pl_module)
-            raise Interrupted(received, pl_module.counters.g_step)
+            trainer.strategy.barrier("saved")  # rank 0 may still be writing
+            self._leave(trainer, pl_module, received)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Gives the signals back to Lightning, which then gives them back to whoever had them before it."""
-        self._restore()
+        """Leaves, if a signal has come; from now on it would be answered at once."""
+        received = self._agreed(trainer, pl_module, at_once=True)
+        if received:
+            self._leave(trainer, pl_module, received)
+        self._leave_at_once = partial(self._leave, trainer, pl_module)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Ends the count of signals."""
+        self._second.stop()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Gives the signals back, as at the end."""
-        self._restore()
+        """Ends the count of signals."""
+        self._second.stop()
 
     def _receive(self, signal_number: int, frame: FrameType | None) -> None:
-        if self._received:
-            self._restore()
-            raise SystemExit(
-                128 + signal_number
-            )  # not KeyboardInterrupt, which Lightning turns into status 1
-        self._received = signal_number
+        if self._received in self.SIGNALS and signal_number in self.SIGNALS:
+            self._second.stop()
+            # Not KeyboardInterrupt, which Lightning turns into status 1.
+            raise SystemExit(128 + signal_number)
+        self._received = max(self._received, signal_number)
+        self._leave_at_once(signal_number)
 
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+    def _agreed(self, trainer: pl.Trainer, module: pl.LightningModule, at_once: bool = False) -> int:
+        """Returns the signal that has come to any rank, or 0."""
+        if trainer.world_size == 1:
+            return self._received
+        asked = torch.full((1,), self._received, device=module.device)
+        return max((int(answer) for _, answer in self._maximum(None, asked, at_once)), default=0)
+
+    @staticmethod
+    def _leave(trainer: pl.Trainer, module: pl.LightningModule, received: int) -> None:
+        assert isinstance(module, GenerativeModule)
+        sequel = "run the same command again to continue"
+        if received == Interrupt.PREEMPTION and trainer.is_global_zero:
+            sequel = _requeue() or sequel
+        raise Interrupted(received, module.counters.g_step, sequel)
+
+
+class _SecondSignal:
+    """Ends the process after the second signal where Python's handlers cannot run.
+
+    They run in the main thread alone, which may be waiting for another rank or for the device. The bytes that the
+    interpreter writes to a pipe at each signal are read by a thread, which gives the handlers `LEAVE_SECONDS`.
+
+    Args:
+        numbers: of the signals that count.
+    """
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self._numbers = numbers
+        self._pipe: tuple[int, int] | None = None
+        self._previous = -1
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begins to count."""
+        self._pipe = os.pipe()
+        os.set_blocking(self._pipe[1], False)
+        self._previous = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+        threading.Thread(target=self._count, args=(self._pipe[0],), daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends the count: the main thread is awake."""
+        self._stopped.set()
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._previous)
+            os.close(self._pipe[1])  # which the thread sees
+            self._pipe = None
+
+    def _count(self, pipe: int) -> None:
+        num_received = 0
+        while num_received < 2 and (byte := os.read(pipe, 1)):
+            num_received += byte[0] in self._numbers
+            number = byte[0]
+        os.close(pipe)
+        if num_received == 2 and not self._stopped.wait(LEAVE_SECONDS):
+            os._exit(128 + number)
+
+
+def _forget_wakeup() -> None:
+    """Lets a forked loader process signal itself, not the thread that counts its parent's signals."""
+    if threading.current_thread() is threading.main_thread():
+        signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_forget_wakeup)
+
+
+def _requeue() -> str | None:
+    """Asks Slurm to queue this job again and says how that went; `None` outside of Slurm."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip()
+        return f"scontrol requeue {job} failed ({reason}): submit the same command again"
+    return f"job {job} is queued again and will continue"

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ganlab.config import Config
-from ganlab.errors import DivergedError
 from ganlab.modules.generative import GenerativeModule
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
@@ -39,9 +38,12 @@ class Recorder(pl.Callback):
         trainer.strategy.barrier("run folder")
         if trainer.is_global_zero:
             device = pl_module.device if trainer.num_devices == 1 else trainer.strategy.root_device
-            self._run.open(
-                self._config, {"device": _device_name(trainer, device), "devices": trainer.world_size}
-            )
+            facts = {
+                "device": _device_name(trainer, device),
+                "devices": trainer.world_size,
+                "parameters": _sizes(pl_module),
+            }
+            self._run.open(self._config, facts)
             self._tracker.start(self._run.path, self._config)
         trainer.strategy.barrier("run folder is open")
 
@@ -77,6 +79,8 @@ class Recorder(pl.Callback):
         ).tolist()  # the one transfer from the device
         scalars = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
         scalars["train/lr"] = float(trainer.optimizers[-1].param_groups[0]["lr"])
+        if module.device.type == "cuda":
+            scalars["system/peak_memory_gib"] = torch.cuda.max_memory_allocated(module.device) / 2**30
         counters = module.counters
         self.latest = scalars
         self._unwritten = None
@@ -89,12 +93,15 @@ class Recorder(pl.Callback):
             }
             self._run.append_metrics({**axes, **scalars})
             self._tracker.log_scalars(counters.g_step, scalars)
-        for name, value in scalars.items():
-            if value != value or abs(value) == float("inf"):
-                raise DivergedError(
-                    f"{name} is {value} at g_step {counters.g_step}; the last good checkpoint is kept in "
-                    f"{self._run.checkpoints}; try a lower learning rate, a penalty, or trainer.precision=32-true"
-                )
+
+
+def _sizes(module: pl.LightningModule) -> dict[str, int]:
+    """Counts each network's parameters."""
+    assert isinstance(module, GenerativeModule)
+    return {
+        name: sum(parameter.numel() for parameter in network.parameters())
+        for name, network in module.networks.items()
+    }
 
 
 def _device_name(trainer: pl.Trainer, device: torch.device) -> str:

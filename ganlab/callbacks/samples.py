@@ -1,11 +1,16 @@
 """Draws the same latents through time."""
 
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
+from tqdm import tqdm
 
-from ganlab.drawing import draw, save_picture
+from ganlab.drawing import draw, origin, save_picture
+from ganlab.errors import StorageError
+from ganlab.files import is_disk_full
 from ganlab.modules.generative import GenerativeModule
 from ganlab.sampling import Sampler
 from ganlab.tracking.run_folder import RunFolder
@@ -22,6 +27,8 @@ class Samples(pl.Callback):
         every_g_steps: `None` for only before training and at its end.
         num: images in the grid.
         reals: points drawn under generated points; `None` for images.
+        facts: what each picture says of itself, besides `g_step`, `seed` and whose weights; nothing that depends on
+            the folder or the clock, so that a run made again draws the same bytes.
     """
 
     def __init__(
@@ -32,6 +39,7 @@ class Samples(pl.Callback):
         every_g_steps: int | None,
         num: int,
         reals: Tensor | None,
+        facts: Mapping[str, str],
     ) -> None:
         self._run = run
         self._tracker = tracker
@@ -39,6 +47,7 @@ class Samples(pl.Callback):
         self._every = every_g_steps
         self._num = num
         self._reals = reals
+        self._facts = facts
         self._drawn_g_step: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -66,6 +75,19 @@ class Samples(pl.Callback):
             return
         path = self._run.samples / f"{g_step:08d}.png"
         sampler = Sampler(module.sampling_generator, "samples", self._seed, self._num)
-        save_picture(draw(sampler(0, self._num), self._reals), path)
+        weights = "raw" if module.ema is None else "ema"
+        info = origin(**self._facts, generator=weights, g_step=g_step, seed=self._seed)
+        picture = draw(sampler(0, self._num), self._reals)
+        try:
+            save_picture(picture, path, info)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise StorageError(
+                    f"{path}: cannot be written ({error.strerror}); free or permit it"
+                ) from error
+            tqdm.write(
+                f"ganlab: warning: {path}: the disk is full; this picture is left out", file=sys.stderr
+            )
+            return
         self._tracker.log_image(g_step, "samples", path)
         self._drawn_g_step = g_step

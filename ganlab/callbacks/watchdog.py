@@ -1,6 +1,5 @@
 """Says with numbers when a run looks unwell: collapse, a discriminator that wins, scores that fall."""
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from ganlab.callbacks.recorder import Recorder
 from ganlab.config import Config
-from ganlab.errors import DivergedError, StorageError
+from ganlab.errors import DivergedError
 from ganlab.images import to_float
 from ganlab.modules.generative import GenerativeModule
 from ganlab.sampling import Sampler
@@ -174,13 +173,7 @@ class Watchdog(pl.Callback):
         self._tracker.log_scalars(g_step, {f"health/{kind}": float(self._streaks[kind] >= patience)})
         if self._streaks[kind] != patience:
             return []
-        line = json.dumps({"g_step": g_step, "kind": kind, "message": message, "values": dict(values)})
-        path = self._run.path / "warnings.jsonl"
-        try:
-            with path.open("a") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be written ({error.strerror}); free or permit it") from error
+        self._run.append_warning({"g_step": g_step, "kind": kind, "message": message, "values": dict(values)})
         tqdm.write(f"watchdog at g_step {g_step}: {message}", file=sys.stderr)
         return [message]
 

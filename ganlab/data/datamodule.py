@@ -113,6 +113,14 @@ class GANDataModule(pl.LightningDataModule):
             generator=torch.Generator(),  # else the loader draws its workers' seed from the global generator
         )
 
+    @staticmethod
+    def loader_fault(error: RuntimeError) -> DataError:
+        """Says in one line that a process of the loader died."""
+        return DataError(
+            f"a process that loads images died ({' '.join(str(error).split())}); the same command goes on from "
+            "its last checkpoint: give it more memory, or set data.num_workers=0"
+        )
+
     def _sampler(self, rank: int, world_size: int) -> IterationSampler:
         data = self.data("train")
         if self.labels and data.labels is None:

@@ -15,7 +15,7 @@ from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.extraction import extract, quantisation
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext, checked
-from ganlab.metrics.ranks import agree
+from ganlab.metrics.ranks import together
 from ganlab.metrics.reference import ImageReference, Reference, ReferenceStatistics, StatisticsReference
 from ganlab.metrics.skipping import SkipInapplicable
 
@@ -164,23 +164,15 @@ class Evaluation:
             raise RuntimeError(f"world_size={world_size}, but torch.distributed is not initialised")
         self._extractor.to(self._device)
         metrics = self._prepare(self._metrics, rank, world_size, progress)
-        fault: Exception | None = None
-        try:
+        with together("the features of generated images", world_size, self._device):
             metrics = self._update(metrics, sample, labels, rank, world_size, progress)
-        except Exception as error:  # raised below, once all ranks know
-            fault = error
-        agree(fault, "the features of generated images", world_size, self._device)
         scores = []
         for task in metrics:
-            with self._skipped(task.name, rank):
+            with self._skipped(task.name, rank), together(f"metric {task.name}", world_size, self._device):
                 scores += self._scores(task, self._estimates(task), protocol)
-        try:
-            for probe in self._probes:
-                with self._skipped(probe.name, rank):
-                    scores += self._scores(probe, self._probed(probe, sample), protocol)
-        except Exception as error:
-            fault = error
-        agree(fault, "a metric that draws images of its own", world_size, self._device)
+        for probe in self._probes:
+            with self._skipped(probe.name, rank), together(f"metric {probe.name}", world_size, self._device):
+                scores += self._scores(probe, self._probed(probe, sample), protocol)
         if not scores:
             raise ConfigurationError(
                 "no metric applies to what is scored: choose others, such as metrics=quick"
@@ -211,7 +203,10 @@ class Evaluation:
         """
         possible: list[_Task[GeneratorMetric]] = []
         for task in tasks:
-            with self._skipped(task.name, rank):
+            with (
+                self._skipped(task.name, rank),
+                together(f"the reference of metric {task.name}", world_size, self._device),
+            ):
                 self._require_references([task])
                 if task.reference is not None:
                     task.reference.check(task.metric.reference_parts)
@@ -224,11 +219,12 @@ class Evaluation:
                 for part in task.metric.reference_parts
             ]
             reference.prepare(parts, rank, world_size, progress)
-        for task in possible:
-            task.metric.to(self._device)
-            if task.reference is not None:
-                task.metric.set_reference(task.reference)
-            task.metric.reset()
+        with together("what metrics know of real images", world_size, self._device):
+            for task in possible:
+                task.metric.to(self._device)
+                if task.reference is not None:
+                    task.metric.set_reference(task.reference)
+                task.metric.reset()
         return possible
 
     def _update(

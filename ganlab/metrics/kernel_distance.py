@@ -1,25 +1,43 @@
 """Kernel distance between two sets of features; KID when they are those of the 2015 Inception."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
+from ganlab.metrics.distances import full_float32
 from ganlab.metrics.jackknife import normal_interval
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 
 SUBSET_SEED = 2020
-"""torch-fidelity's seed of the subsets, so that distances agree to the last digits."""
+"""torch-fidelity's seed of the subsets, so that distances agree."""
+
+SMALL_BLOCK = 256
+"""Rows of a symmetric kernel that is computed whole: halves of it would be too small to be fast."""
+
+ROWS_AT_ONCE = 256
+"""Features that are in float64 at once."""
+
+AVERAGING_SIZE = 256
+"""Images in a subset from which on rounding errors average out over its pairs; float64 costs little for fewer."""
 
 
-def kernel_distance(fake: Tensor, real: Tensor, num_subsets: int, subset_size: int) -> Estimate:
+def kernel_distance(
+    fake: Tensor, real: Tensor, num_subsets: int, subset_size: int, real_sums: Tensor | None = None
+) -> Estimate:
     """Computes the Kernel Inception Distance of features.
 
     The unbiased squared MMD with k(x, y) = (x . y / D + 1)^3: mean of k over pairs of different fakes + mean over
     pairs of different reals - 2 mean over pairs of fake and real; the mean and the standard deviation over random
     subsets. Binkowski et al. 2018, section 4, arXiv 1801.01401. It may be negative.
+
+    Of x . y, what the features have in common is computed in float64, and the product of the rest, which is small and
+    whose rounding errors average out over the pairs, in float32 (subsets of fewer than 256 in float64). The distance
+    agrees with float64 throughout to 1e-6.
 
     The interval is that of the mean. It leaves each fake out of all subsets that it is in (subsets and reals stay),
     which the row sums of the kernels give for nothing. (The standard deviation over subsets is no error of the mean:
@@ -30,16 +48,19 @@ def kernel_distance(fake: Tensor, real: Tensor, num_subsets: int, subset_size: i
         real: `(M, D)`.
         num_subsets: pairs of subsets drawn without replacement.
         subset_size: rows in a subset, from 3 to N and M.
+        real_sums: from `kernel_sums_of_reals`, where they are known.
     """
-    fake, real = fake.double(), real.double().to(fake.device)
-    random = np.random.RandomState(SUBSET_SEED)
+    if real_sums is None:
+        real_sums = kernel_sums_of_reals(real, len(fake), num_subsets, subset_size)
+    centre = real.mean(dim=0, dtype=torch.float64).to(fake.device)
+    fakes, reals = (_Centred.of(x.to(fake.device), centre, subset_size) for x in (fake, real))
     values, deviations = [], torch.zeros(len(fake), dtype=torch.float64, device=fake.device)
-    for _ in range(num_subsets):
-        chosen = random.choice(len(fake), subset_size, replace=False)
-        x, y = fake[chosen], real[random.choice(len(real), subset_size, replace=False)]
+    subsets = _subsets(len(fake), len(real), num_subsets, subset_size)
+    for (chosen, others), among_reals in zip(subsets, real_sums.tolist(), strict=True):
+        x, y = fakes[chosen.to(fake.device)], reals[others.to(fake.device)]
         among_fakes, across = _sums_to_others(x), _kernel(x, y).mean(dim=1)
         pairs = subset_size * (subset_size - 1)
-        values.append(float((among_fakes.sum() + _sums_to_others(y).sum()) / pairs - 2 * across.mean()))
+        values.append((float(among_fakes.sum()) + among_reals) / pairs - 2 * float(across.mean()))
         # Without image i: the sum over pairs loses its row and its column, the mean across its row.
         without = -2 * among_fakes / ((subset_size - 1) * (subset_size - 2)) + 2 * across / (subset_size - 1)
         deviations[chosen] += (without - without.mean()) / num_subsets
@@ -47,18 +68,71 @@ def kernel_distance(fake: Tensor, real: Tensor, num_subsets: int, subset_size: i
     return Estimate(mean, float(np.std(values)), normal_interval(mean, float(deviations.square().sum())))
 
 
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    kernel: Tensor = (x @ y.T / x.shape[1] + 1) ** 3
-    return kernel
+def kernel_sums_of_reals(real: Tensor, num_fakes: int, num_subsets: int, subset_size: int) -> Tensor:
+    """Returns the sums of the kernel over pairs of different reals, float64 `(num_subsets,)`, one for each subset.
+
+    Args:
+        real: `(M, D)`.
+        num_fakes: which images are in a subset of reals depends on it: both kinds are drawn in turn.
+        num_subsets, subset_size: as in `kernel_distance`.
+    """
+    reals = _Centred.of(real, real.mean(dim=0, dtype=torch.float64), subset_size)
+    return torch.stack(
+        [
+            _sums_to_others(reals[others.to(real.device)]).sum()
+            for _, others in _subsets(num_fakes, len(real), num_subsets, subset_size)
+        ]
+    )
 
 
-def _sums_to_others(x: Tensor) -> Tensor:
-    """Sums of the kernel of each row `(n, D)` with all others, `(n,)`; of its symmetric blocks, one is computed."""
-    upper, lower = x[: len(x) // 2], x[len(x) // 2 :]
-    within = [_kernel(part, part) for part in (upper, lower)]
+def _subsets(num_fakes: int, num_reals: int, num: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields the places of fakes and of reals in each subset, drawn as torch-fidelity does."""
+    random = np.random.RandomState(SUBSET_SEED)
+    for _ in range(num):
+        chosen = random.choice(num_fakes, size, replace=False)
+        yield torch.from_numpy(chosen), torch.from_numpy(random.choice(num_reals, size, replace=False))
+
+
+@dataclass(frozen=True)
+class _Centred:
+    """Features x = c + u as the kernel needs them: (x . y) / D + 1 is the sum of both offsets and u . v / D."""
+
+    deviations: Tensor
+    """u / D^(1/2), `(N, D)`, float32 where that will do."""
+    offsets: Tensor
+    """(c . u + |c|^2 / 2) / D + 1 / 2, float64 `(N,)`."""
+
+    @classmethod
+    def of(cls, features: Tensor, centre: Tensor, subset_size: int) -> Self:
+        precision = torch.float32 if subset_size >= AVERAGING_SIZE else torch.float64
+        deviations, offsets = [], []
+        for part in features.split(ROWS_AT_ONCE):
+            exact = part.double() - centre
+            deviations.append((exact / len(centre) ** 0.5).to(precision))
+            offsets.append((exact @ centre + centre @ centre / 2) / len(centre) + 0.5)
+        return cls(torch.cat(deviations), torch.cat(offsets))
+
+    def __getitem__(self, places: Tensor | slice) -> Self:
+        return type(self)(self.deviations[places], self.offsets[places])
+
+
+def _kernel(x: _Centred, y: _Centred) -> Tensor:
+    """Returns the kernel of all pairs, float64 `(N, M)`."""
+    with full_float32():
+        products = x.deviations @ y.deviations.T
+    roots = (x.offsets[:, None] + products).add_(y.offsets)
+    return roots.square().mul_(roots)
+
+
+def _sums_to_others(x: _Centred) -> Tensor:
+    """Sums of the kernel of each row with all others, float64 `(n,)`; of its symmetric blocks, one is computed."""
+    num = len(x.offsets)
+    if num <= SMALL_BLOCK:
+        kernel = _kernel(x, x)
+        return kernel.sum(dim=1) - kernel.diagonal()
+    upper, lower = x[: num // 2], x[num // 2 :]
     across = _kernel(upper, lower)
-    sums = [kernel.sum(dim=1) - kernel.diagonal() for kernel in within]
-    return torch.cat([sums[0] + across.sum(dim=1), sums[1] + across.sum(dim=0)])
+    return torch.cat([_sums_to_others(upper) + across.sum(dim=1), _sums_to_others(lower) + across.sum(dim=0)])
 
 
 class KernelDistance(GeneratorMetric):
@@ -103,4 +177,9 @@ class KernelDistance(GeneratorMetric):
                 f"kid needs at least 3 images on each side and got {len(fake)} generated and {len(real)} real ones:"
                 " set evaluate.num_samples higher"
             )
-        return {"kd": kernel_distance(fake, real, self._num_subsets, self._used_size)}
+        setting = (len(fake), self._num_subsets, self._used_size)
+        real_sums = self._reference.derived(
+            f"kernel_sums_{'_'.join(map(str, setting))}",
+            lambda: kernel_sums_of_reals(real.to(fake.device), *setting),
+        )
+        return {"kd": kernel_distance(fake, real, *setting[1:], real_sums)}

@@ -8,8 +8,9 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from ganlab.interfaces import Features
+from ganlab.metrics.accumulation import MAX_IMAGES
 from ganlab.metrics.naming import metric_key
-from ganlab.metrics.reference import MAX_IMAGES, Reference
+from ganlab.metrics.reference import Reference
 
 
 class Estimate(NamedTuple):

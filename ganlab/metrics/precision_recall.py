@@ -1,7 +1,6 @@
 """Fidelity apart from variety: improved precision and recall, density and coverage."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -9,11 +8,8 @@ from torch import Tensor
 
 from ganlab.errors import ConfigurationError
 from ganlab.metrics.bootstrap import mean_estimate
+from ganlab.metrics.distances import nearest_distances, pairs
 from ganlab.metrics.metric import Estimate, GeneratorMetric
-from ganlab.metrics.reference import Reference
-
-BLOCK_ELEMENTS = 2**24
-"""Distances that are in memory at once: 134 MB in float64."""
 
 
 def precision_recall(
@@ -29,19 +25,19 @@ def precision_recall(
         fake: `(N, D)`, N > k.
         real: `(M, D)`, M > k.
         num_neighbours: k.
-        real_radii: from `radii`, where they are known.
+        real_radii: from `nearest_distances`, where they are known.
 
     Returns:
         float64 zeros and ones, `(N,)` and `(M,)`; their means are precision and recall.
     """
-    fake, real = fake.double(), real.double().to(fake.device)
-    fake_radii = radii(fake, num_neighbours)
-    real_radii = radii(real, num_neighbours) if real_radii is None else real_radii
-    precise = fake.new_zeros(len(fake))
+    real = real.to(fake.device)
+    fake_radii = nearest_distances(fake, num_neighbours)
+    real_radii = nearest_distances(real, num_neighbours) if real_radii is None else real_radii
+    precise = torch.zeros(len(fake), dtype=torch.float64, device=fake.device)
     recalled = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
-    for first, last, distances in _blocks(fake, real):  # (last - first, M)
-        precise[first:last] = (distances <= real_radii).any(dim=1).double()
-        recalled |= (distances <= fake_radii[first:last, None]).any(dim=0)
+    for first, last, block in pairs(fake, real):
+        precise[first:last] = block.within(real_radii).any(dim=1).double()
+        recalled |= block.within(fake_radii[first:last, None]).any(dim=0)
     return precise, recalled.double()
 
 
@@ -58,37 +54,20 @@ def density_coverage(
         fake: `(N, D)`.
         real: `(M, D)`, M > k.
         num_neighbours: k.
-        real_radii: from `radii`, where they are known.
+        real_radii: from `nearest_distances`, where they are known.
 
     Returns:
         float64 `(N,)` (already divided by k) and zeros and ones `(M,)`; their means are density and coverage.
     """
-    fake, real = fake.double(), real.double().to(fake.device)
-    real_radii = radii(real, num_neighbours) if real_radii is None else real_radii
-    density = fake.new_zeros(len(fake))
+    real = real.to(fake.device)
+    real_radii = nearest_distances(real, num_neighbours) if real_radii is None else real_radii
+    density = torch.zeros(len(fake), dtype=torch.float64, device=fake.device)
     covered = torch.zeros(len(real), dtype=torch.bool, device=fake.device)
-    for first, last, distances in _blocks(fake, real):
-        inside = distances < real_radii
+    for first, last, block in pairs(fake, real):
+        inside = block.within(real_radii, open_balls=True)
         density[first:last] = inside.double().sum(dim=1) / num_neighbours
         covered |= inside.any(dim=0)
     return density, covered.double()
-
-
-def radii(points: Tensor, num_neighbours: int) -> Tensor:
-    """Returns each point's distance to its k-th nearest other point, `(N,)` for points `(N, D)`."""
-    nearest = [
-        distances.topk(num_neighbours + 1, largest=False).values[:, -1]  # the point itself is the first
-        for _, _, distances in _blocks(points, points)
-    ]
-    return torch.cat(nearest)
-
-
-def _blocks(rows: Tensor, columns: Tensor) -> Iterator[tuple[int, int, Tensor]]:
-    """Yields `(first, last, distances of rows[first:last] to all columns)`."""
-    size = max(1, BLOCK_ELEMENTS // len(columns))
-    for first in range(0, len(rows), size):
-        last = min(first + size, len(rows))
-        yield first, last, torch.cdist(rows[first:last], columns)
 
 
 def _check(fake: Tensor, real: Tensor, num_neighbours: int) -> None:
@@ -117,13 +96,6 @@ class NeighbourMetric(GeneratorMetric):
         super().__init__(keeps=("features",))
         self._num_neighbours = num_neighbours
         self._bootstrap = bootstrap
-        self._real_radii: Tensor | None = None
-
-    def set_reference(self, reference: Reference) -> None:
-        """Takes the real images; what is known of them is kept from one evaluation to the next."""
-        if reference is not getattr(self, "_reference", None):
-            self._real_radii = None
-        super().set_reference(reference)
 
     @property
     def reference_parts(self) -> tuple[str, ...]:
@@ -146,9 +118,11 @@ class NeighbourMetric(GeneratorMetric):
         """Returns both numbers by name."""
         fake, real = self.kept("features"), self._reference.features()
         _check(fake, real, self._num_neighbours)
-        if self._real_radii is None:
-            self._real_radii = radii(real.double().to(fake.device), self._num_neighbours)
-        terms = self.measure(fake, real, self._num_neighbours, self._real_radii.to(fake.device))
+        real_radii = self._reference.derived(
+            f"radii_{self._num_neighbours}",
+            lambda: nearest_distances(real.to(fake.device), self._num_neighbours),
+        )
+        terms = self.measure(fake, real, self._num_neighbours, real_radii.to(fake.device))
         return {
             name: mean_estimate(each, self._bootstrap)
             for name, each in zip(self.quantities, terms, strict=True)

@@ -1,5 +1,8 @@
 """How processes that share an evaluation fail together: one that waits for another's fault would wait for ever."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import distributed
 
@@ -29,3 +32,17 @@ def agree(fault: Exception | None, what: str, world_size: int, device: torch.dev
             raise KINDS[int(worst) - 1](f"{what} failed on another rank: see its message")
     if fault is not None:
         raise fault
+
+
+@contextmanager
+def together(what: str, world_size: int, device: torch.device) -> Iterator[None]:
+    """Lets all ranks do something of which each may fail alone; all of them have to enter.
+
+    What is done inside must not wait for other ranks after a place where one may fail. Arguments as in `agree`.
+    """
+    fault: Exception | None = None
+    try:
+        yield
+    except Exception as error:  # raised below, once all ranks know
+        fault = error
+    agree(fault, what, world_size, device)

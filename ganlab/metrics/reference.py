@@ -13,16 +13,13 @@ from torch import Tensor, distributed
 
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import FeatureExtractor, ImageData
+from ganlab.metrics.accumulation import Kept, Sums, is_kept
 from ganlab.metrics.cache import read_arrays, write_arrays
 from ganlab.metrics.extraction import extract, quantisation, spatial_of
-from ganlab.metrics.moments import Moments
 from ganlab.metrics.ranks import agree
 
 CACHE_VERSION = 1
 """Raise it whenever the same inputs would give other statistics or features."""
-
-MAX_IMAGES = 50_000
-"""Images whose features are kept, real and generated alike, by metrics that need more than sums: 410 MB at 2048-d."""
 
 _ARRAYS = {
     "statistics": ("mean", "covariance"),
@@ -101,6 +98,15 @@ class Reference(ABC):
     def labels(self) -> Tensor | None:
         """Returns the labels of `features`, int64 `(N,)`, or `None` where the data set has none."""
 
+    def derived(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Returns what a metric makes of the features alone, computed once where it can be kept.
+
+        Args:
+            name: of the quantity with all that decides it besides the features, fit for a folder: `radii_3`.
+            compute: makes it of `features()`; not called where the quantity is known.
+        """
+        return compute()
+
 
 class StatisticsReference(Reference):
     """Statistics alone, such as those of a file: enough for a Fréchet distance."""
@@ -166,6 +172,8 @@ class ImageReference(Reference):
         self._batch_size = batch_size
         self._device = torch.device(device)
         self._parts: dict[str, dict[str, Tensor]] = {}
+        self._derived: dict[str, Tensor] = {}
+        self._is_writer = True
         self.name, self.split, self.num = data.name, data.split, len(data.images)
         self.sha256 = reference_key(data, extractor)
 
@@ -181,6 +189,7 @@ class ImageReference(Reference):
         missing = [part for part in dict.fromkeys(parts) if part not in self._parts]
         if not missing:
             return
+        self._is_writer = rank == 0
         if len(self._data.images) < max(2, world_size):
             raise DataError(
                 f"reference {self.name}/{self.split} has {self.num} images, and a covariance over {world_size}"
@@ -213,7 +222,18 @@ class ImageReference(Reference):
     def labels(self) -> Tensor | None:
         """Returns the labels of `features`, int64 `(N,)`, or `None` where the data set has none."""
         num = len(self._data.images)
-        return None if self._data.labels is None else self._data.labels[_is_kept(torch.arange(num), num)]
+        return None if self._data.labels is None else self._data.labels[is_kept(torch.arange(num), num)]
+
+    def derived(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """Returns a quantity from memory or from the cache, or computes it; rank 0 keeps it for the next run."""
+        if name not in self._derived:
+            known = read_arrays(self._path(name), ("values",))
+            if known is None:
+                known = {"values": compute().cpu()}
+                if self._is_writer:
+                    write_arrays(self._path(name), known)
+            self._derived[name] = known["values"]
+        return self._derived[name]
 
     def _path(self, part: str) -> Path:
         return self._cache_dir / part / f"{self.sha256}.npz"
@@ -226,7 +246,7 @@ class ImageReference(Reference):
     ) -> dict[str, dict[str, Tensor]]:
         """Runs this rank's share of the images through the extractor; joins the shares."""
         num = len(self._data.images)
-        accumulators = {part: _Kept(num) if part == "features" else _Sums() for part in parts}
+        accumulators = {part: Kept(num) if part == "features" else Sums() for part in parts}
         fault: Exception | None = None
         try:
             self._accumulate(accumulators, rank, world_size, progress)
@@ -237,7 +257,7 @@ class ImageReference(Reference):
 
     def _accumulate(
         self,
-        accumulators: "dict[str, _Sums | _Kept]",
+        accumulators: dict[str, Sums | Kept],
         rank: int,
         world_size: int,
         progress: Progress | None,
@@ -265,61 +285,6 @@ class ImageReference(Reference):
         box: list[Any] = [parts]
         distributed.broadcast_object_list(box, src=0, device=self._device)
         return box[0]
-
-
-class _Sums:
-    """Moments of features."""
-
-    def __init__(self) -> None:
-        self._moments: Moments | None = None
-
-    def add(self, values: Tensor, first: int) -> None:
-        batch = Moments.of(values, None if self._moments is None else self._moments.shift)
-        self._moments = batch if self._moments is None else self._moments.merge(batch)
-
-    def joined(self, world_size: int) -> dict[str, Tensor]:
-        assert self._moments is not None
-        moments = self._moments
-        if world_size > 1:
-            num, shift, total, outer = (_gather(x) for x in vars(moments).values())
-            shares = [Moments(*share) for share in zip(num, shift, total, outer, strict=True)]
-            moments = shares[0]
-            for share in shares[1:]:
-                moments = moments.merge(share)
-        return {"mean": moments.mean, "covariance": moments.covariance}
-
-
-class _Kept:
-    """Features of images spread evenly over all, in order."""
-
-    def __init__(self, num: int) -> None:
-        self._num = num
-        self._kept: list[Tensor] = []
-
-    def add(self, values: Tensor, first: int) -> None:
-        kept = _is_kept(torch.arange(first, first + len(values)), self._num)
-        self._kept.append(values[kept.to(values.device)].cpu() if not kept.all() else values.cpu())
-
-    def joined(self, world_size: int) -> dict[str, Tensor]:
-        features = torch.cat(self._kept)
-        if world_size > 1:
-            shares: list[Any] = [None] * world_size
-            distributed.all_gather_object(shares, features)
-            features = torch.cat(shares)
-        return {"features": features}
-
-
-def _is_kept(places: Tensor, num: int) -> Tensor:
-    """Says which of `num` images are among `MAX_IMAGES` spread evenly: data sets may be sorted by class."""
-    kept = min(num, MAX_IMAGES)
-    return (places + 1) * kept // num > places * kept // num
-
-
-def _gather(tensor: Tensor) -> list[Tensor]:
-    """Returns the equally shaped tensors of all ranks."""
-    tensors = [torch.empty_like(tensor) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(tensors, tensor.contiguous())
-    return tensors
 
 
 def reference_key(data: ImageData, extractor: FeatureExtractor) -> str:

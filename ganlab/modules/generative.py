@@ -137,6 +137,17 @@ class GenerativeModule(pl.LightningModule, ABC):
         """The generator that samples and scores are made with: the average where there is one."""
         return cast(Generator, self.ema.generator) if self.ema is not None else self.generator
 
+    def named_tensors(self) -> dict[str, Tensor]:
+        """Returns parameters and buffers of the networks, the average and the memories, by name."""
+        parts = {**self.networks, **self.memories}
+        if self.ema is not None:
+            parts["ema"] = self.ema
+        return {
+            f"{part}.{name}": tensor
+            for part, owner in parts.items()
+            for name, tensor in (*owner.named_parameters(), *owner.named_buffers())
+        }
+
     def configure_optimizers(self) -> Sequence[Optimizer]:
         """Makes the optimisers; `initial_lr` keeps the rate that the schedule multiplies."""
         factories = {

@@ -1,14 +1,11 @@
-"""`python -m ganlab.sample run=RUN_DIR num=64 out=DIR`: draws images from a run."""
+"""`python -m ganlab.sample run=RUN_DIR num=64 out=DIR`: draws images from a run, or from an export of one."""
 
 import json
 import sys
 
-from ganlab import __version__
 from ganlab.cli import parse_options, run
 from ganlab.errors import StorageError
 from ganlab.sample.options import USAGE, SampleOptions, check
-
-NOTICE = "Synthetic image: drawn by a generative adversarial network, not a photograph."
 
 
 def sample(options: SampleOptions) -> None:
@@ -23,15 +20,15 @@ def sample(options: SampleOptions) -> None:
 
     from tqdm import tqdm
 
-    from ganlab.build import discriminator_from_run, from_run, parse_device
+    from ganlab.build import parse_device
+    from ganlab.drawing import origin
     from ganlab.sample.modes import MODES, Drawing
+    from ganlab.sample.source import find_source
     from ganlab.sampling import Sampler, choose_method
-    from ganlab.tracking.run_folder import RunFolder
 
     method = choose_method(options.method, vars(options))
-    folder = RunFolder(options.run)
-    config, generator, counters = from_run(folder, options.checkpoint, options.generator, options.plugins)
-    generator.to(parse_device(options.device))
+    source = find_source(options)
+    generator = source.generator.to(parse_device(options.device))
 
     def make_sampler(num: int) -> Sampler:
         return Sampler(
@@ -46,26 +43,21 @@ def sample(options: SampleOptions) -> None:
 
     def choose(sampler: Sampler) -> None:
         if method is not None:
-            discriminator = discriminator_from_run(folder, options.checkpoint, options.plugins)
+            discriminator = source.discriminator()
             with tqdm(total=len(sampler.latents), desc=options.method, unit="image", leave=False) as bar:
                 sampler.improve(method, discriminator, lambda done, total: bar.update(done - bar.n))
 
-    info = {
-        "Disclaimer": NOTICE,
-        "Software": f"ganlab {__version__}",
-        "ganlab:run": folder.path.resolve().name,
-        "ganlab:checkpoint": options.checkpoint,
-        "ganlab:generator": options.generator if config["ema"] else "raw",
-        "ganlab:g_step": str(counters["g_step"]),
-        "ganlab:seed": str(options.seed),
-        "ganlab:truncation": str(options.truncation),
-        "ganlab:method": json.dumps(method.description if method is not None else {"method": "plain"}),
-    }
+    info = origin(
+        **source.facts,
+        seed=options.seed,
+        truncation=options.truncation,
+        method=json.dumps(method.description if method is not None else {"method": "plain"}),
+    )
     try:
-        said = MODES[options.mode](Drawing(options, config, make_sampler, choose, info))
+        said = MODES[options.mode](Drawing(options, source.config, make_sampler, choose, info))
     except OSError as error:
         raise StorageError(f"out={options.out}: cannot be written ({error})") from error
-    print(f"{said} of g_step {counters['g_step']} in {options.out}")
+    print(f"{said} of g_step {source.facts['g_step']} in {options.out}")
 
 
 def main() -> None:

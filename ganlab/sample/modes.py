@@ -1,5 +1,6 @@
 """What `ganlab sample` draws: one function for each mode."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ class Drawing:
     """What all modes share."""
 
     options: SampleOptions
-    config: Config
+    config: Callable[[], Config]
+    """Returns that of the run."""
     make_sampler: Callable[[int], Sampler]
     """Makes the sampler of a list of so many latents, which `method=` has yet to choose."""
     choose: Callable[[Sampler], None]
@@ -52,7 +54,7 @@ def _grid(drawing: Drawing) -> str:
     sheet = Sheet(sampler.latents, sampler.labels, num)
     images = _collect(drawing, num, sampler)
     if drawing.out.suffix == ".npz":
-        _save_arrays(drawing.out, images, sheet)
+        _save_arrays(drawing.out, images, sheet, drawing.info)
         return f"{num} images"
     drawing.out.mkdir(parents=True, exist_ok=True)
     if not _are_points(images):  # single points of the plane are no pictures
@@ -77,10 +79,10 @@ def _interpolate(drawing: Drawing) -> str:
     sampler, sheet = PATHS[options.path or "slerp"](drawing, num, num_steps)
     images = _generate(drawing, sampler, sheet)
     said = f"{num} paths of {num_steps} images"
-    if out.suffix == ".npz":
-        _save_arrays(out, images, sheet)
-        return said
     info = {**drawing.info, "ganlab:path": options.path or "slerp"}
+    if out.suffix == ".npz":
+        _save_arrays(out, images, sheet, info)
+        return said
     (out.parent if is_movie else out).mkdir(parents=True, exist_ok=True)
     if is_movie:
         frames = [draw(images[place::num_steps]) for place in range(num_steps)]
@@ -119,7 +121,7 @@ def _classes(drawing: Drawing) -> str:
     sheet = classes_by_latents(sampler)
     images = _generate(drawing, sampler, sheet)
     if out.suffix == ".npz":
-        _save_arrays(out, images, sheet)
+        _save_arrays(out, images, sheet, drawing.info)
     else:
         out.mkdir(parents=True, exist_ok=True)
         save_picture(draw(images, num_columns=num), out / "classes.png", drawing.info)
@@ -140,7 +142,7 @@ def _neighbours(drawing: Drawing) -> str:
         raise ConfigurationError(
             "mode=neighbours compares pictures of 1 or 3 channels, and this run has none"
         )
-    reals = build_data(drawing.config).data("train").images
+    reals = build_data(drawing.config()).data("train").images
     if not 1 <= k <= len(reals):
         raise ConfigurationError(f"k={k}: must be between 1 and the {len(reals)} training images")
     device = parse_device(options.device)
@@ -185,8 +187,11 @@ def _are_points(images: Tensor) -> bool:
     return tuple(images.shape[1:]) == (2, 1, 1)
 
 
-def _save_arrays(path: Path, images: Tensor, sheet: Sheet) -> None:
-    """Writes images `(N, H, W, C)` with their latents and labels; points of the plane as float32 `(N, 2)`."""
+def _save_arrays(path: Path, images: Tensor, sheet: Sheet, info: dict[str, str]) -> None:
+    """Writes images `(N, H, W, C)` with their latents and labels; points of the plane as float32 `(N, 2)`.
+
+    `origin` is a JSON text of `info`: where they come from.
+    """
     arrays = {"points": images.flatten(1)} if _are_points(images) else {"images": images.permute(0, 2, 3, 1)}
     arrays["latents"] = sheet.latents
     if sheet.labels is not None:
@@ -195,7 +200,7 @@ def _save_arrays(path: Path, images: Tensor, sheet: Sheet) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as part, part.open("wb") as stream:
         named: dict[str, Any] = {name: array.numpy() for name, array in arrays.items()}
-        np.savez_compressed(stream, **named)
+        np.savez_compressed(stream, origin=np.array(json.dumps(info)), **named)
 
 
 MODES: dict[str, Callable[[Drawing], str]] = {

@@ -9,7 +9,7 @@ from ganlab.errors import ConfigurationError
 
 USAGE = """usage: python -m ganlab.sample run=RUN_DIR out=OUT [option=value ...]
 
-  run=DIR            run folder that training printed
+  run=DIR            run folder that training printed, or folder that ganlab.export wrote
   out=OUT            folder for pictures; or FILE.npz (images uint8 N H W C, latents, labels); or, with
                      mode=interpolate, FILE.gif or FILE.mp4 for an endless movie and FILE.png for all its steps
   mode=grid          grid: 00000.png, ..., grid.png, interpolation.png

@@ -6,23 +6,30 @@ import json
 import math
 import os
 import platform
-import shlex
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
+from tqdm import tqdm
 
-from ganlab import __version__
 from ganlab.config import Config
 from ganlab.errors import DataError, StorageError
-from ganlab.files import write_atomically
+from ganlab.files import append_lines, is_disk_full, read_json_lines, sweep_parts, write_atomically
+from ganlab.redaction import redact
+from ganlab.tracking.provenance import provenance, write_provenance
 
 _TAIL_BYTES = 65536
 """Enough for some whole lines at the end of `metrics.jsonl`."""
+
+_MAX_WAITING_CHARACTERS = 1 << 24
+"""Of lines that are kept in memory while the disk is full: a hundred thousand iterations or so."""
+
+_LOCKS: "weakref.WeakSet[IO[str]]" = weakref.WeakSet()
+"""Locks that this process holds."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same safe language, read ten times as fast
 
@@ -43,9 +50,12 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self._lock: IO[str] | None = None
         self._status: dict[str, Any] = {}
+        self._waiting: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+        """Further fields of `run.json`, known before the folder is opened."""
 
     def open(self, config: Config, facts: Mapping[str, Any]) -> None:
-        """Creates the folder (or continues in it), locks it, and marks it as running.
+        """Creates the folder (or continues in it), locks it, clears it of torn files, and marks it as running.
 
         Args:
             config: written to `config.yaml`.
@@ -58,17 +68,20 @@ class RunFolder:
             for folder in (self.path, self.samples, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
             self._take_lock()
+            for folder in (self.path, self.samples, self.checkpoints):
+                sweep_parts(folder)
             write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+            write_provenance(self.path)
         except OSError as error:
-            raise StorageError(
-                f"{self.path}: cannot be written ({error.strerror}); free or permit it, or set run_dir"
-            ) from error
+            self.close()
+            raise _cannot_be_written(self.path, error) from error
         started = self.status().get("started", _now())
         self._status = {
             "started": started,
             "ended": None,
             "error": None,
             **provenance(),
+            **self.facts,
             **facts,
             "seed": config["seed"],
         }
@@ -97,10 +110,26 @@ class RunFolder:
             ) from error
 
     def set_status(self, status: str, **fields: Any) -> None:
-        """Replaces `run.json`; `status` is `running`, `finished`, `failed` or `interrupted`."""
+        """Replaces `run.json`, and writes lines that waited for space on the disk.
+
+        Args:
+            status: `running`, `finished`, `failed` or `interrupted`.
+            fields: further fields of `run.json`.
+
+        Raises:
+            StorageError: if the folder cannot be written; it is then no longer held.
+        """
         ended = None if status == "running" else _now()
         self._status |= {"status": status, "ended": ended, **fields}
-        write_atomically(self.path / "run.json", (json.dumps(self._status, indent=1) + "\n").encode())
+        path = self.path / "run.json"
+        try:
+            for name in list(self._waiting):
+                append_lines(self.path / name, self._waiting[name])
+                del self._waiting[name]
+            write_atomically(path, (json.dumps(redact(self._status), indent=1) + "\n").encode())
+        except OSError as error:
+            self.close()
+            raise _cannot_be_written(path, error) from error
 
     def config(self) -> Config:
         """Returns the configuration that the run was made with.
@@ -121,13 +150,17 @@ class RunFolder:
         """Appends one line to `metrics.jsonl`."""
         self._append("metrics.jsonl", values)
 
+    def append_warning(self, warning: Mapping[str, Any]) -> None:
+        """Appends one warning of the watchdog to `warnings.jsonl`."""
+        self._append("warnings.jsonl", warning)
+
     def append_result(self, result: Mapping[str, Any]) -> None:
         """Appends one evaluation to `results.jsonl`."""
         self._append("results.jsonl", result)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns the lines of `metrics.jsonl`, one for each `g_step`: after a resumption the later line counts."""
-        return list({line["g_step"]: line for line in _read_lines(self.path / "metrics.jsonl")}.values())
+        return list({line["g_step"]: line for line in read_json_lines(self.path / "metrics.jsonl")}.values())
 
     def last_metrics(self) -> dict[str, Any]:
         """Returns the last whole line of `metrics.jsonl` without reading the rest; empty where there is none."""
@@ -144,7 +177,7 @@ class RunFolder:
 
     def results(self) -> list[dict[str, Any]]:
         """Returns the lines of `results.jsonl` in order."""
-        return list(_read_lines(self.path / "results.jsonl"))
+        return list(read_json_lines(self.path / "results.jsonl"))
 
     def last_sample_grid(self) -> Path | None:
         """Returns the newest file of `samples/`."""
@@ -152,14 +185,22 @@ class RunFolder:
         return grids[-1] if grids else None
 
     def _append(self, name: str, values: Mapping[str, Any]) -> None:
-        line = json.dumps({key: _plain(value) for key, value in values.items()}) + "\n"
+        """Appends a line to a file; while the disk is full, lines wait in memory and training goes on."""
         path = self.path / name
+        was_full = name in self._waiting
+        line = json.dumps({key: _plain(value) for key, value in values.items()}) + "\n"
+        lines = self._waiting[name] = self._waiting.get(name, "") + line
         try:
-            torn = path.exists() and not _ends_with_newline(path)
-            with path.open("a") as file:  # one write a line: a kill tears at most the last one
-                file.write("\n" + line if torn else line)
+            append_lines(path, lines)
+            del self._waiting[name]
         except OSError as error:
-            raise StorageError(f"{path}: cannot be written ({error.strerror}); free or permit it") from error
+            if not is_disk_full(error) or len(lines) > _MAX_WAITING_CHARACTERS:
+                raise _cannot_be_written(path, error) from error
+            if not was_full:
+                tqdm.write(
+                    f"ganlab: warning: {path}: the disk is full; its lines wait in memory until there is space",
+                    file=sys.stderr,
+                )
 
     def _take_lock(self) -> None:
         """Locks the folder; the system frees the lock when its process dies, however it dies."""
@@ -176,56 +217,21 @@ class RunFolder:
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {platform.node()}")
         lock.flush()
+        _LOCKS.add(lock)
         self._lock = lock
 
 
-def provenance() -> dict[str, Any]:
-    """Returns what a run was made with: versions, git state, host and command."""
-    import pytorch_lightning
-    import torch
-
-    git = _git_state(Path(__file__).parent)
-    return {
-        "ganlab": __version__,
-        "torch": torch.__version__,
-        "lightning": pytorch_lightning.__version__,
-        "python": platform.python_version(),
-        "git_sha": git[0],
-        "git_dirty": git[1],
-        "host": platform.node(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    }
+def _cannot_be_written(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path}: cannot be written ({error.strerror}); free or permit it, or set run_dir")
 
 
-def _git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """Returns the commit of the source tree and whether it has uncommitted changes; `None` outside of git."""
-    try:
-        show = ["git", "-C", str(folder)]
-        sha = subprocess.run(
-            [*show, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        )
-        dirty = subprocess.run([*show, "status", "--porcelain"], capture_output=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-    return sha.stdout.strip(), bool(dirty.stdout)
+def _leave_locks() -> None:
+    """Closes what a forked loader process has inherited: it may outlive us, and would keep our locks."""
+    for lock in _LOCKS:
+        lock.close()
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields the JSON lines of a file; a line torn by a kill is skipped."""
-    if not path.exists():
-        return
-    with path.open() as file:
-        for line in file:
-            with contextlib.suppress(ValueError):
-                yield json.loads(line)
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
-            return True
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+os.register_at_fork(after_in_child=_leave_locks)
 
 
 def _plain(value: Any) -> Any:

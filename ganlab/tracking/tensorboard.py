@@ -1,16 +1,20 @@
 """TensorBoard as a mirror of the run folder."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ganlab.config import Config
 from ganlab.errors import ConfigurationError
+from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
 
 
 class TensorBoardTracker(Tracker):
-    """Writes event files to `<run_dir>/tensorboard`.
+    """Writes scalars, sample grids, scores, configuration and `run.json` to event files in `<run_dir>/tensorboard`.
 
     Raises:
         ConfigurationError: if the package `tensorboard` is not installed.
@@ -25,13 +29,14 @@ class TensorBoardTracker(Tracker):
             ) from error
         self._make_writer = SummaryWriter
         self._writer: Any = None
+        self._run: RunFolder
 
     def start(self, run_dir: Path, config: Config) -> None:
         """Opens the event file; a resumed run adds a further one, which TensorBoard joins to the first."""
-        import yaml
-
+        self._run = RunFolder(run_dir)
         self._writer = self._make_writer(str(run_dir / "tensorboard"))
         self._writer.add_text("config", f"```yaml\n{yaml.safe_dump(config, sort_keys=False)}```", 0)
+        self._writer.add_text("run", f"```json\n{json.dumps(self._run.status(), indent=1)}\n```", 0)
 
     def log_scalars(self, g_step: int, values: Mapping[str, float]) -> None:
         """Writes scalars."""
@@ -47,7 +52,14 @@ class TensorBoardTracker(Tracker):
             self._writer.add_image(name, np.asarray(image.convert("RGB")), g_step, dataformats="HWC")
 
     def finish(self, failed: bool) -> None:
-        """Closes the event file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Adds scores with their protocols as a table, and closes the event file."""
+        if self._writer is None:
+            return
+        columns = ["g_step", "metric", "value", "protocol"]
+        rows = [[str(result[column]) for column in columns] for result in self._run.results()]
+        if rows:
+            lines = [columns, ["---"] * len(columns), *rows]
+            table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            self._writer.add_text("evaluations", table, int(rows[-1][0]))
+        self._writer.close()
+        self._writer = None

@@ -1,21 +1,37 @@
 """Trackers: mirrors of the run folder that may fail without harm."""
 
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+from tqdm import tqdm
 
 from ganlab.config import Config
+from ganlab.tracking.background import Background
+
+FAILED_SECONDS = 10.0
+"""After a failure or a signal the process may have little time left; the run's status is still to be written."""
 
 
 class Tracker(ABC):
-    """Shows a run elsewhere. All axes are `g_step`."""
+    """Shows a run elsewhere. All axes are `g_step`.
+
+    A tracker may be slow and may raise: `Trackers` calls it from a thread of its own, one call at a time, in order.
+    """
+
+    finish_seconds: float = 10.0
+    """How long the end of a run waits for what is left to be recorded."""
 
     @abstractmethod
-    def start(self, run_dir: Path, config: Config) -> None:
-        """Begins, or continues, the record of the run in `run_dir`."""
+    def start(self, run_dir: Path, config: Config) -> str | None:
+        """Begins, or continues, the record of the run in `run_dir`.
+
+        Returns:
+            What the user has to be told, such as that the network cannot be reached; else `None`.
+        """
 
     @abstractmethod
     def log_scalars(self, g_step: int, values: Mapping[str, float]) -> None:
@@ -29,20 +45,29 @@ class Tracker(ABC):
     def finish(self, failed: bool) -> None:
         """Ends the record, so that the next run in this process gets its own."""
 
+    def abandon(self) -> None:  # noqa: B027
+        """Frees what a call that does not return holds; called from another thread than that call."""
+
 
 class Trackers(Tracker):
-    """Passes everything on to several trackers; one that fails is dropped with a warning, and training goes on.
+    """Passes everything on to several trackers; none of them can stop training or make it wait.
+
+    Each has a thread and a bounded queue. One that fails three times, or at its start, is off for the rest of the
+    run; each is complained of at most once.
 
     Args:
-        trackers: by the name that the warning uses.
+        trackers: by the name that warnings use.
     """
 
     def __init__(self, trackers: Mapping[str, Tracker]) -> None:
         self._trackers = dict(trackers)
+        self._threads: dict[str, Background] = {}
 
     def start(self, run_dir: Path, config: Config) -> None:
-        """Starts each tracker."""
-        self._each(lambda tracker: tracker.start(run_dir, config))
+        """Starts each tracker, without waiting for it."""
+        for name, tracker in self._trackers.items():
+            self._threads[name] = Background(name, partial(tracker.start, run_dir, config), tracker.abandon)
+        self._tell()
 
     def log_scalars(self, g_step: int, values: Mapping[str, float]) -> None:
         """Passes scalars on."""
@@ -53,15 +78,21 @@ class Trackers(Tracker):
         self._each(lambda tracker: tracker.log_image(g_step, name, path))
 
     def finish(self, failed: bool) -> None:
-        """Finishes each tracker."""
+        """Waits until all is recorded, at most `finish_seconds` of each tracker, and less after a failure."""
         self._each(lambda tracker: tracker.finish(failed))
+        began = time.monotonic()
+        for name, thread in self._threads.items():
+            patience = self._trackers[name].finish_seconds
+            thread.close(began + (min(patience, FAILED_SECONDS) if failed else patience))
+        self._tell()
+        self._threads = {}
 
-    def _each(self, call: Callable[[Tracker], Any]) -> None:
-        for name, tracker in list(self._trackers.items()):
-            try:
-                call(tracker)
-            except Exception as error:  # a tracker may fail in any way; the run folder has everything
-                del self._trackers[name]
-                rank_zero_warn(
-                    f"logger {name} is off for the rest of this run: {type(error).__name__}: {error}"
-                )
+    def _each(self, call: Callable[[Tracker], None]) -> None:
+        for name, thread in self._threads.items():
+            thread.submit(partial(call, self._trackers[name]))
+        self._tell()
+
+    def _tell(self) -> None:
+        for thread in self._threads.values():
+            for message in thread.messages():
+                tqdm.write(f"ganlab: warning: {message}", file=sys.stderr)

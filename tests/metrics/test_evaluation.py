@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ganlab.metrics.kernel_distance import KernelDistance
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.precision_recall import DensityCoverage, PrecisionRecall
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
+from ganlab.metrics.reference import Reference
 
 
 class _Pixels(FeatureExtractor):
@@ -212,7 +214,7 @@ def test_one_pass_over_real_images_feeds_all_metrics(tmp_path: Path) -> None:
     samples = [(100, 250), (200, 250), (250, 250)]
     assert seen == [(100, 150), (150, 150), *samples, *samples]
     names = sorted(str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz"))
-    assert names == ["features", "statistics"]
+    assert names == ["features", "kernel_sums_250_3_50", "radii_3", "radii_5", "statistics"]
 
 
 def test_no_metrics_no_samples(tmp_path: Path) -> None:
@@ -281,11 +283,34 @@ class _FailsOn(_Probe):
         return super().scores(context)
 
 
+class _FailsToCompute(FrechetDistance):
+    """Fails on rank 1 with a fault of its own kind, once the states of all ranks are at hand, or before the pass."""
+
+    def __init__(self, stage: str, rank: int) -> None:
+        super().__init__()
+        self._stage = stage if rank == 1 else ""
+
+    def set_reference(self, reference: Reference) -> None:
+        if self._stage == "preparing":
+            raise MemoryError("out of memory")
+        super().set_reference(reference)
+
+    def compute(self) -> dict[str, Estimate]:
+        found = super().compute()
+        if self._stage == "computing":
+            raise DataError("out of memory")
+        return found
+
+
 def _run_rank(rank: int, world_size: int, folder: Path) -> None:
     """Body of one process of the test below; writes what it asked for and what it scored."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
+        "gloo",
+        init_method=f"file://{folder}/store",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=30),
     )
     fakes, asked = _noise_images(1), []
     cache = folder / f"rank{rank}"
@@ -314,14 +339,20 @@ def _run_rank(rank: int, world_size: int, folder: Path) -> None:
         _evaluation(folder / "none", 203, 32, extractor=broken)(sample, {}, rank, world_size)
     except DataError as error:
         result["fault"] = str(error)
-    for name, metrics in (("sampling", _all_metrics()), ("probing", {"probe": _FailsOn(1, rank)})):
+    stages = {
+        "sampling": _all_metrics(),
+        "probing": {"probe": _FailsOn(1, rank)},
+        **{stage: {"broken": _FailsToCompute(stage, rank)} for stage in ("preparing", "computing")},
+    }
+    for name, metrics in stages.items():
         try:
             faulty = _Unsound(rank if name == "sampling" else 0)
-            _evaluation(cache, 203, 32, metrics=metrics, reference=_reference(real, LABELS))(
-                faulty, {}, rank, world_size, labels=LABELS
-            )
-        except RuntimeError as error:
-            result[name] = str(error)
+            # What comes after the broken metric waits for all ranks.
+            _evaluation(
+                cache, 203, 32, metrics={**metrics, **_all_metrics()}, reference=_reference(real, LABELS)
+            )(faulty, {}, rank, world_size, labels=LABELS)
+        except Exception as error:
+            result[name] = f"{type(error).__name__}: {error}"
     (folder / f"{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()
 
@@ -342,9 +373,14 @@ def test_two_ranks_score_as_one(tmp_path: Path) -> None:
     assert second["failed"]
     assert "another rank" in first["fault"]
     assert "extractor pixels returned NaN" in second["fault"]
-    for stage, what in (("sampling", "features of generated images"), ("probing", "draws images of its own")):
-        assert second[stage] == "out of memory"
-        assert f"{what} failed on another rank" in first[stage]
+    for stage, here, there, what in (
+        ("sampling", "RuntimeError", "RuntimeError", "the features of generated images"),
+        ("probing", "RuntimeError", "RuntimeError", "metric probe"),
+        ("preparing", "MemoryError", "RuntimeError", "what metrics know of real images"),
+        ("computing", "DataError", "DataError", "metric broken"),
+    ):
+        assert second[stage] == f"{here}: out of memory"
+        assert first[stage] == f"{there}: {what} failed on another rank: see its message"
     assert not (tmp_path / "rank1").exists()
 
     fakes = _noise_images(1)

@@ -8,7 +8,8 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Features
-from ganlab.metrics.kernel_distance import KernelDistance, kernel_distance
+from ganlab.metrics import kernel_distance as kernel_distance_module
+from ganlab.metrics.kernel_distance import KernelDistance, kernel_distance, kernel_sums_of_reals
 from ganlab.metrics.metric import Estimate
 from ganlab.metrics.reference import Reference
 
@@ -60,6 +61,25 @@ def test_definition_and_float32_features() -> None:
     assert kernel_distance(fake, real, 1, 6).value == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_float32_products_agree_with_float64(offset: float) -> None:
+    """torch-fidelity in float64 on the same float32 features. Catches: products of features that were not centred,
+    sums or cubes in float32, a centre that is not taken into account again, blocks or row sums of other images."""
+    scales = torch.logspace(0, -1, 256)
+    real, fake = (
+        (normal(700, 256, seed=seed).abs().float() * scales + offset + shift * scales).float()
+        for seed, shift in ((60, 0.0), (61, 0.05))
+    )
+    theirs = kid_features_to_metric(
+        fake.double(), real.double(), kid_subsets=3, kid_subset_size=600, verbose=False
+    )
+    ours = kernel_distance(fake, real, num_subsets=3, subset_size=600)
+    assert ours.value == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+    assert ours.std == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-5)
+    known = kernel_sums_of_reals(real, len(fake), 3, 600)
+    assert kernel_distance(fake, real, 3, 600, known) == ours
+
+
 def test_unbiased_and_rising_with_the_shift() -> None:
     """About 0 for equal distributions, below 0 sometimes. Catches: abs, clamping, a biased estimate."""
     real = normal(400, 8, seed=4)
@@ -83,8 +103,9 @@ def test_interval_covers_the_spread_over_generators() -> None:
 
 
 @pytest.mark.parametrize("num", [6, 7])
-def test_interval_is_the_jackknife(num: int) -> None:
+def test_interval_is_the_jackknife(num: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One subset of all images, left out one by one. Catches: row sums of the wrong block, or elsewhere."""
+    monkeypatch.setattr(kernel_distance_module, "SMALL_BLOCK", 2)
     fake, real = normal(num, 3, seed=7) + 1, normal(num, 3, seed=8)
     among, across = ((fake @ other.T / 3 + 1) ** 3 for other in (fake, real))
     without = []

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ganlab.errors import DataError
 from ganlab.interfaces import FeatureExtractor, Features, ImageData
-from ganlab.metrics import reference
+from ganlab.metrics import accumulation
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.reference import ImageReference, ReferenceStatistics, reference_key
 
@@ -165,7 +166,7 @@ def test_faults(tmp_path: Path) -> None:
 
 def test_features_are_kept_and_spread_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: the first images of data sorted by class, labels of other images, float64 on disk, no cache."""
-    monkeypatch.setattr(reference, "MAX_IMAGES", 5)
+    monkeypatch.setattr(accumulation, "MAX_IMAGES", 5)
     data = dataclasses.replace(_data(), labels=torch.arange(20))
     extractor = _Means()
     first = ImageReference(data, extractor, tmp_path, 7)
@@ -185,3 +186,30 @@ def test_features_are_kept_and_spread_evenly(tmp_path: Path, monkeypatch: pytest
         path.unlink()
     again.prepare(["features"])
     assert extractor.num_calls == 3
+
+
+def test_what_is_derived_is_kept(tmp_path: Path) -> None:
+    """Catches: radii of the reals computed at each evaluation or run, or taken from another quantity or data set."""
+    calls: list[str] = []
+
+    def make(reference: ImageReference, name: str) -> Callable[[], Tensor]:
+        def compute() -> Tensor:
+            calls.append(name)
+            return reference.features().double().sum(dim=1) * len(calls)
+
+        return compute
+
+    first = ImageReference(_data(), _Means(), tmp_path, 7)
+    values = [first.derived(name, make(first, name)) for name in ("radii_3", "radii_5", "radii_3")]
+    assert calls == ["radii_3", "radii_5"]
+    again = ImageReference(_data(), _Means(), tmp_path, 7)
+    assert torch.equal(again.derived("radii_3", make(again, "radii_3")), values[0])
+    assert torch.equal(values[2], values[0])
+    assert not torch.equal(values[1], values[0])
+    assert calls == ["radii_3", "radii_5"]
+    for path in tmp_path.rglob("*.npz"):
+        path.unlink()
+    assert torch.equal(again.derived("radii_3", make(again, "radii_3")), values[0])
+    assert calls == ["radii_3", "radii_5"]
+    other = ImageReference(_data(19), _Means(), tmp_path, 7)
+    assert len(other.derived("radii_3", make(other, "radii_3"))) == 19

@@ -1,0 +1,162 @@
+// Hyper-parameters against a score: one as a scatter plot, all as parallel coordinates.
+
+import { colourOf, scaleColour } from "../colours.js";
+import { choice, empty, h, svg, switcher } from "../elements.js";
+import { formatKey, formatNumber, formatSetting, shortKeys } from "../format.js";
+import * as state from "../state.js";
+
+const maxAxes = 10;
+const size = { width: 900, height: 340, left: 66, right: 24, top: 26, bottom: 44 };
+
+export function scatterView(root, app) {
+  const bar = h("div", { class: "bar" });
+  const notes = h("div", { class: "notes" });
+  const body = h("div", { class: "scatter" });
+  root.append(bar, notes, body);
+
+  function update() {
+    const runs = app.filtered.filter((run) => run.readable);
+    const metrics = app.runs.metrics(runs);
+    const metric = metrics.includes(state.get("score")) ? state.get("score") : metrics[0];
+    const pick = state.get("scores");
+    const keys = app.runs.differingKeys(runs);
+    if (!metric || !keys.length) {
+      bar.replaceChildren();
+      notes.replaceChildren();
+      body.replaceChildren(empty("Runs with scores that differ in at least one key are needed."));
+      return;
+    }
+    const along = keys.includes(state.get("along")) ? state.get("along") : keys[0];
+    const labels = shortKeys(keys);
+    const points = runs
+      .map((run) => ({ run, score: app.runs.score(run, metric, pick) }))
+      .filter(({ score }) => score)
+      .map(({ run, score }) => ({ run, value: score.value, protocol: score.protocol }));
+    const rows = points.map((point) => ({ cells: new Map([[metric, { protocols: [point.protocol] }]]) }));
+    const conflict = app.runs.conflict(rows, metric);
+    bar.replaceChildren(
+      choice("Score", metrics, metric, (score) => state.set({ score })),
+      switcher("Scores", [["last", "last"], ["best", "best"]], pick, (scores) => state.set({ scores })),
+      choice("Against", keys.map((key) => [key, formatKey(key)]), along, (key) => state.set({ along: key })),
+    );
+    notes.replaceChildren(conflict ? h("p", { class: "conflict" }, h("b", {}, metric), ` is not ranked: protocols differ in ${conflict}`) : "");
+    const shareOf = shares(points, app.runs.lowerIsBetter(metric), conflict);
+    body.replaceChildren(
+      h("section", { class: "card" }, h("h3", {}, `${metric} against ${formatKey(along)}`), scatterPlot(app, points, along, metric)),
+      h("section", { class: "card" }, h("h3", {}, conflict ? "All keys that differ" : "All keys that differ; bright lines score best"),
+        parallel(app, points, keys.slice(0, maxAxes), labels, metric, shareOf)),
+    );
+  }
+
+  return { update };
+}
+
+/** How good a point is among all, from 0 to 1, by rank; a middle value where nothing may be ranked. */
+function shares(points, lower, conflict) {
+  const sorted = points.map((point) => point.value).sort((a, b) => (lower ? b - a : a - b));
+  return ({ value }) => (conflict || sorted.length < 2 ? 0.35 : sorted.indexOf(value) / (sorted.length - 1));
+}
+
+/** Places for values: by size (or its logarithm) where all are numbers, else one place for each text. */
+function scaleOf(values, from, to, key = "") {
+  const numbers = values.filter((value) => typeof value === "number" && Number.isFinite(value));
+  if (numbers.length === values.length && numbers.length) {
+    const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
+    const log = low > 0 && high / low >= 30;
+    const size = (value) => (log ? Math.log(value) : value);
+    const span = size(high) - size(low) || 1;
+    const place = (value) => (high === low ? (from + to) / 2 : from + ((size(value) - size(low)) / span) * (to - from));
+    const ticks = log ? logTicks(low, high) : linearTicks(low, high);
+    return { place, ticks: ticks.map((tick) => [place(tick), formatNumber(tick, 3)]) };
+  }
+  const texts = [...new Set(values.map((value) => JSON.stringify(value) ?? "null"))].sort();
+  const spot = (text) => (texts.length < 2 ? (from + to) / 2 : from + ((texts.indexOf(text) + 0.5) / texts.length) * (to - from));
+  const named = new Map(values.map((value) => [JSON.stringify(value) ?? "null", value]));
+  return {
+    place: (value) => spot(JSON.stringify(value) ?? "null"),
+    ticks: texts.slice(0, 24).map((text) => [spot(text), formatSetting(key, named.get(text)).slice(0, 18)]),
+  };
+}
+
+function linearTicks(low, high) {
+  if (low === high) return [low];
+  const raw = (high - low) / 4;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= raw);
+  const ticks = [];
+  for (let tick = Math.ceil(low / step) * step; tick <= high + step * 1e-9; tick += step) ticks.push(Number(tick.toPrecision(12)));
+  return ticks;
+}
+
+function logTicks(low, high) {
+  const ticks = [];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high * 1.0001; power += 1) if (10 ** power >= low * 0.9999) ticks.push(10 ** power);
+  return ticks.length > 1 ? ticks : [low, high];
+}
+
+function scatterPlot(app, points, along, metric) {
+  const { width, height, left, right, top, bottom } = size;
+  const x = scaleOf(points.map(({ run }) => run.settings.get(along) ?? null), left + 20, width - right - 20, along);
+  const y = scaleOf(points.map(({ value }) => value), height - bottom - 8, top);
+  const dots = points.map((point, index) => {
+    const chosen = app.chosen.includes(point.run.id);
+    const spread = typeof point.run.settings.get(along) === "number" ? 0 : ((index * 37) % 21) - 10; // names: side by side
+    return dot(app, point, chosen, x.place(point.run.settings.get(along) ?? null) + spread, y.place(point.value), `${point.run.name}\n${formatKey(along)} ${formatSetting(along, point.run.settings.get(along))}\n${metric} ${formatNumber(point.value)}`);
+  });
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, class: "plot-svg", role: "group", "aria-label": `${metric} against ${along}` },
+    y.ticks.map(([place, text]) => [
+      svg("line", { class: "rule", x1: left, x2: width - right, y1: place, y2: place }),
+      svg("text", { x: left - 8, y: place + 4, class: "end" }, text),
+    ]),
+    x.ticks.map(([place, text]) => svg("text", { x: place, y: height - bottom + 22, class: "middle" }, text)),
+    dots.sort((a, b) => a.chosen - b.chosen).map(({ element }) => element),
+  );
+}
+
+function dot(app, { run }, chosen, x, y, title) {
+  const act = () => app.choose(run.id, !chosen);
+  const element = svg(
+    "circle",
+    {
+      cx: x, cy: y, r: chosen ? 6 : 4.5, class: `point ${chosen ? "chosen" : ""}`, colour: colourOf(run.id),
+      tabindex: "0", role: "checkbox", "aria-checked": String(chosen), "aria-label": title,
+      onclick: act,
+      onkeydown: (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        act();
+      },
+    },
+    svg("title", {}, title),
+  );
+  return { element, chosen };
+}
+
+function parallel(app, points, keys, labels, metric, shareOf) {
+  const { width, height, top, bottom } = size;
+  const left = 70;
+  const axes = [...keys.map((key) => ({ key, label: labels.get(key), of: (point) => point.run.settings.get(key) ?? null })), { label: metric, of: (point) => point.value }];
+  const gap = (width - left * 2) / Math.max(axes.length - 1, 1);
+  const placed = axes.map((axis, index) => ({ ...axis, x: left + index * gap, ...scaleOf(points.map(axis.of), height - bottom, top + 14, axis.key) }));
+  const lines = [...points].sort((a, b) => shareOf(a) - shareOf(b)).map((point) => {
+    const chosen = app.chosen.includes(point.run.id);
+    const path = placed.map((axis, index) => `${index ? "L" : "M"}${axis.x.toFixed(1)} ${axis.place(axis.of(point)).toFixed(1)}`).join("");
+    return svg(
+      "path",
+      { d: path, class: `thread ${chosen ? "chosen" : ""}`, colour: scaleColour(shareOf(point)), onclick: () => app.choose(point.run.id, !chosen) },
+      svg("title", {}, `${point.run.name}\n${metric} ${formatNumber(point.value)}`),
+    );
+  });
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, class: "plot-svg", role: "img", "aria-label": "Parallel coordinates" },
+    lines,
+    placed.map((axis) => [
+      svg("line", { class: "axis", x1: axis.x, x2: axis.x, y1: top + 14, y2: height - bottom }),
+      svg("text", { x: axis.x, y: top - 6, class: "middle head" }, axis.label.length > 20 ? `${axis.label.slice(0, 19)}…` : axis.label),
+      axis.ticks.map(([place, text]) => svg("text", { x: axis.x + 6, y: place + 4, class: "tick" }, text)),
+    ]),
+  );
+}

@@ -1,0 +1,145 @@
+"""What `ganlab evaluate` can be told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ganlab.cli import parse_options
+from ganlab.errors import ConfigurationError
+
+USAGE = """usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
+       python -m ganlab.evaluate images=PATH reference=NAME_OR_PATH [option=value ...]
+
+  run=DIR            run folder that training printed; it may still be training
+  images=PATH        folder or .zip of images of one size, or .npz of uint8 samples (images or arr_0, N H W C)
+  reference=WHAT     train, test or both splits of the run's data (default: the run's); or a data set of conf/data,
+                     a folder, .zip or .npz of images, or an .npz of statistics (mu, sigma; Fréchet distance only)
+  metrics=NAME       quick, paper, all, modes, ..., or a list: [frechet,kid]; default: the run's, or quick
+  num_samples=N      images to score; default: the run's evaluate.num_samples, or all
+  extractor=NAME     auto, inception, efflite0, dinov2, ..., or a YAML file of your own; default: the run's, or auto
+  extractor.KEY=X    its arguments, such as extractor.weights=PATH
+  batch_size=N       images at once; default: the run's, or 64
+  device=cpu         cpu or cuda
+  json=FILE          also write the scores there
+  export_reference=FILE.npz   also write mean and covariance of the reference (mu, sigma)
+  hydra.searchpath=[file://DIR]   folder of your own with extractor/NAME.yaml, metrics/NAME.yaml
+
+with run= alone:
+  checkpoint=last    last, best, or a file name in checkpoints/
+  generator=ema      ema (raw where the run has no average) or raw
+  batch_norm=running running, batch or standing; default: the run's
+  truncation=1.0     factor of the latents
+  seed=N             of the latents; default: the run's
+  plugins=[NAME]     packages of your own that the run's configuration may name
+  method=plain       how latents are chosen (docs/sampling.md): plain, drs (rejection by the discriminator) or ddls
+                     (Langevin steps in latent space), with the keys of ganlab.sample: drs_percentile=80, drs_gamma,
+                     drs_burn_in=10000, ddls_steps=100, ddls_step_size=0.01, ddls_noise=1.0
+
+where reference= is a data set:
+  reference_split=train   train or test
+  data.KEY=X         its keys, such as data.root=PATH"""
+
+Parts = dict[str, dict[str, Any]]
+"""What was typed as `extractor.KEY=X`, `data.KEY=X` and `hydra.searchpath=X`."""
+
+
+@dataclass
+class EvaluateOptions:
+    """What can be typed; `None` takes the run's own setting, or the default."""
+
+    run: str | None = None
+    images: str | None = None
+    checkpoint: str | None = None
+    generator: str | None = None
+    metrics: Any = None
+    num_samples: int | None = None
+    extractor: str | None = None
+    reference: str | None = None
+    reference_split: str | None = None
+    batch_norm: str | None = None
+    batch_size: int | None = None
+    truncation: float | None = None
+    seed: int | None = None
+    method: str | None = None
+    drs_percentile: float | None = None
+    drs_gamma: float | None = None
+    drs_burn_in: int | None = None
+    ddls_steps: int | None = None
+    ddls_step_size: float | None = None
+    ddls_noise: float | None = None
+    device: str = "cpu"
+    json: str | None = None
+    export_reference: str | None = None
+    plugins: list[str] = field(default_factory=list)
+
+
+OF_METHODS = tuple(
+    option.name for option in fields(EvaluateOptions) if option.name.startswith(("method", "drs_", "ddls_"))
+)
+OF_RUNS = ("checkpoint", "generator", "batch_norm", "truncation", "seed", *OF_METHODS)
+"""What images that a generator left behind do not have."""
+
+
+def parse(arguments: Sequence[str]) -> tuple[EvaluateOptions, Parts]:
+    """Reads the command line; `extractor.KEY=X` and `data.KEY=X` are for their constructors to check.
+
+    Raises:
+        ConfigurationError: for an unknown key or a value of the wrong type.
+    """
+    parts: dict[str, list[str]] = {"extractor": [], "data": [], "hydra": []}
+    flat: list[str] = []
+    for argument in arguments:
+        head, dot, rest = argument.partition("=")[0].partition(".")
+        is_part = bool(dot and rest and head in parts and "=" in argument)
+        is_part = is_part and (head != "hydra" or rest == "searchpath")
+        (parts[head] if is_part else flat).append(argument.removeprefix(f"{head}.") if is_part else argument)
+    options = parse_options(EvaluateOptions, flat, USAGE)
+    typed: Parts = {}
+    for head, given in parts.items():
+        typed[head] = {str(key): value for key, value in _plain(given).items()}
+    return options, typed
+
+
+def check(options: EvaluateOptions) -> None:
+    """Refuses options that exclude each other, before torch is imported.
+
+    Raises:
+        ConfigurationError: for the first of them.
+    """
+    if (options.run is None) == (options.images is None):
+        given = "neither" if options.run is None else "both"
+        raise ConfigurationError(f"give either run=RUN_DIR or images=PATH; {given} was given")
+    if options.export_reference is not None and not options.export_reference.endswith(".npz"):
+        raise ConfigurationError(f"export_reference={options.export_reference}: has to end with .npz")
+    if options.run is not None:
+        return
+    for name in OF_RUNS:
+        if (value := getattr(options, name)) is not None:
+            raise ConfigurationError(f"{name}={value}: belongs to run=; images have no {name}")
+    if options.export_reference is not None and options.reference is None:
+        raise ConfigurationError("export_reference=: there is nothing to export; give a reference=")
+
+
+def searched_folders(parts: Parts) -> list[Path]:
+    """Returns the folders that `hydra.searchpath=` names.
+
+    Raises:
+        ConfigurationError: one that is not a folder.
+    """
+    typed = parts["hydra"].get("searchpath", [])
+    folders = []
+    for name in typed if isinstance(typed, list) else [typed]:
+        folder = Path(str(name).removeprefix("file://")).expanduser()
+        if not folder.is_dir():
+            raise ConfigurationError(f"hydra.searchpath={name}: is no folder; give [file:///path/to/folder]")
+        folders.append(folder)
+    return folders
+
+
+def _plain(arguments: list[str]) -> dict[Any, Any]:
+    """Reads `key=value` as YAML would."""
+    found: Any = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
+    return found

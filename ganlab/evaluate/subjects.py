@@ -1,0 +1,101 @@
+"""What is scored: a run's checkpoint, or images of any origin."""
+
+import time
+from pathlib import Path
+
+from ganlab import build
+from ganlab.data.image_set import load_images
+from ganlab.errors import ConfigurationError
+from ganlab.evaluate.configuration import metric_nodes, with_options
+from ganlab.evaluate.options import EvaluateOptions, Parts, searched_folders
+from ganlab.evaluate.references import check_export, export, find_reference
+from ganlab.evaluate.report import print_table, write
+from ganlab.metrics.evaluation import Evaluation
+from ganlab.paths import cache_dir
+from ganlab.sampling import choose_method
+from ganlab.scoring import score, score_images
+from ganlab.tracking.run_folder import RunFolder
+
+
+def evaluate_run(options: EvaluateOptions, parts: Parts) -> None:
+    """Scores a checkpoint and appends to the run's results.
+
+    Raises:
+        ConfigurationError: for an option that cannot be used.
+        DataError: if run, checkpoint, data or weights cannot be read.
+    """
+    started = time.monotonic()
+    folder, folders = RunFolder(str(options.run)), searched_folders(parts)
+    checkpoint, which = options.checkpoint or "last", options.generator or "ema"
+    method = choose_method(options.method or "plain", vars(options))
+    run_config, generator, counters = build.from_run(folder, checkpoint, which, options.plugins)
+    judge = build.discriminator_from_run(folder, checkpoint, options.plugins) if method else None
+    config = with_options(run_config, options, folders)
+    device = build.parse_device(options.device)
+    # A file that the run's configuration names may be a stranger's; one that is typed here is not.
+    trusted = None if options.extractor else (*build.TRUSTED, *(f"{name}." for name in options.plugins))
+    name = options.extractor or config["evaluate"]["extractor"]
+    extractor = build.build_extractor(name, trusted, folders, **parts["extractor"])
+    data = build.build_data(config)
+    reference = (
+        build.build_references(data, config["evaluate"]["reference"])
+        if options.reference in (None, *build.SPLITS)
+        else find_reference(options, parts, extractor.num_features, data.image_size, data.channels)
+    )
+    check_export(reference, options)
+    evaluation = build.build_evaluation(config, data, device, extractor, reference)
+    scores = score(
+        evaluation,
+        generator.to(device),
+        which=which if config["ema"] else "raw",
+        seed=options.seed if options.seed is not None else config["seed"],
+        batch_norm=config["evaluate"]["batch_norm"],
+        truncation=options.truncation if options.truncation is not None else 1.0,
+        method=method,
+        discriminator=judge,
+    )
+    seconds = round(time.monotonic() - started, 3)
+    results = [{"g_step": counters["g_step"], **vars(result), "seconds": seconds} for result in scores]
+    for result in results:
+        folder.append_result(result)
+    write(results, options.json)
+    export(reference, extractor, evaluation.batch_size, options)
+    print_table(f"{options.run} at g_step {counters['g_step']} ({checkpoint})", scores)
+
+
+def evaluate_images(options: EvaluateOptions, parts: Parts) -> None:
+    """Scores images against a reference, which is brought to their size.
+
+    Raises:
+        ConfigurationError: for an option that cannot be used.
+        DataError: if images, data or weights cannot be read.
+    """
+    started = time.monotonic()
+    path, folders = Path(str(options.images)).expanduser(), searched_folders(parts)
+    nodes = metric_nodes("quick" if options.metrics is None else options.metrics, {}, folders)
+    device = build.parse_device(options.device)
+    images = load_images(path, cache_dir())
+    num_samples = options.num_samples if options.num_samples is not None else len(images.images)
+    if num_samples > len(images.images):
+        raise ConfigurationError(
+            f"num_samples={num_samples}: {path} has {len(images.images)} images; give at most that many"
+        )
+    extractor = build.build_extractor(options.extractor or "auto", None, folders, **parts["extractor"])
+    _, channels, height, width = images.images.shape
+    reference = find_reference(options, parts, extractor.num_features, (height, width), channels)
+    evaluation = Evaluation(
+        build.build_metrics(nodes),
+        extractor.to(device),
+        reference,
+        num_samples,
+        options.batch_size if options.batch_size is not None else 64,
+        cache_dir(),
+        device,
+    )
+    # The numbers of folders are the order of their names, which need not be that of the reference.
+    same_classes = images.class_names == getattr(reference, "class_names", None) or path.suffix == ".npz"
+    scores = score_images(evaluation, images.images, images.labels if same_classes else None)
+    seconds = round(time.monotonic() - started, 3)
+    write([{"images": str(path), **vars(result), "seconds": seconds} for result in scores], options.json)
+    export(reference, extractor, evaluation.batch_size, options)
+    print_table(f"{path} ({height}x{width}, {'grey' if channels == 1 else 'RGB'})", scores)

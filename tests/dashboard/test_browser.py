@@ -1,0 +1,337 @@
+"""The page in a real browser: Debian's Chromium without a window."""
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import pytest
+import yaml
+
+from ganlab.compare import CompareOptions, show
+from ganlab.dashboard.server import Dashboard, keep_fresh
+from ganlab.reading.library import Library
+from ganlab.report import ReportOptions, report
+
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium"),
+]
+
+HOSTILE = (
+    '<script>window.hurt=1</script><img src=x onerror="window.hurt=1">"><svg onload=window.hurt=1>'
+    "javascript:window.hurt=1 </script>\u202edlrow ${7*7} {{7*7}}"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page on which nothing may go wrong: no error, no word in the console, no report of the security policy."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script(
+        "window.reports = []; "
+        "addEventListener('securitypolicyviolation', (e) => reports.push(e.blockedURI + e.violatedDirective))"
+    )
+    opened = context.new_page()
+    opened.set_default_timeout(60_000)
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    yield opened
+    assert opened.evaluate("window.reports") == []
+    assert opened.evaluate("window.hurt") is None
+    assert said == []
+    context.close()
+
+
+@pytest.fixture
+def url(runs: Path) -> Iterator[str]:
+    """Serves the six runs, and sees changes of them."""
+    yield from serve(runs)
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """Ends at once, which waitress does not."""
+
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+def serve(folder: Path) -> Iterator[str]:
+    library = Library([folder])
+    library.refresh()
+    dashboard = Dashboard(library)
+    server = make_server("127.0.0.1", 0, dashboard, Server, Quiet)
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True),
+        threading.Thread(target=keep_fresh, args=(library, dashboard, stop), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    stop.set()
+    server.shutdown()
+    server.server_close()
+    for thread in threads:
+        thread.join(timeout=20)
+
+
+def until(page: Any, expression: str) -> None:
+    """Waits; the browser's own way to wait for an expression is an `eval` in the page, which its policy forbids."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never: {expression}")
+
+
+def go(page: Any, url: str) -> None:
+    page.goto("about:blank")
+    page.goto(url)
+    page.wait_for_selector("body[data-ready]", state="attached")
+
+
+def test_the_page_chooses_filters_and_links(page: Any, url: str) -> None:
+    """One walk through the page. Catches: a control that does nothing, a state that the address does not keep."""
+    go(page, url)
+    rows = page.locator("aside .run")
+    assert rows.count() == 6
+    page.get_by_role("button", name="none", exact=True).click()
+    assert page.locator("aside .run.chosen").count() == 0
+    rows.nth(0).get_by_role("checkbox").check()
+    rows.nth(4).get_by_role("checkbox").check()
+    assert page.locator("aside .run.chosen").count() == 2
+
+    page.keyboard.press("/")
+    page.keyboard.type("loss=hinge seed<1.5")
+    until(page, "document.querySelectorAll('aside .run').length === 2")
+    page.keyboard.press("Escape")
+
+    page.keyboard.press("2")
+    page.wait_for_selector(".chart canvas")
+    titles = page.locator(".chart h3").all_inner_texts()
+    assert titles[:2] == ["fd_efflite0_1k_train", "recall1k_train"]
+    assert "train/d_loss" in titles
+    page.get_by_role("button", name="hours").click()
+    page.get_by_role("button", name="log", exact=True).click()
+    page.locator("#smoothing").fill("0.9")
+    until(page, "location.hash.includes('smooth=0.9')")
+    page.locator(".chart .u-over").nth(2).hover()
+    page.wait_for_selector(".tooltip:not([hidden])")
+    assert "hours" in page.locator(".tooltip:not([hidden])").inner_text()
+    address = page.evaluate("location.href")
+    for part in ("view=curves", "x=hours", "log=y", "filter=loss%3Dhinge"):
+        assert part in address
+
+    go(page, address)
+    page.wait_for_selector(".chart canvas")
+    assert page.get_by_role("button", name="hours").get_attribute("aria-pressed") == "true"
+    assert page.locator(".legend .tag").count() == 2
+    assert page.locator("#filter").input_value() == "loss=hinge seed<1.5"
+    page.go_back()
+
+
+def test_the_table_says_what_compare_says(page: Any, url: str, runs: Path) -> None:
+    """Catches: a rule of ranking, grouping or rounding in the page that is not the command's."""
+    go(page, f"{url}#view=table")
+    page.wait_for_selector("tbody tr:not(.spacer)")
+    cells = [row.locator("td").all_inner_texts() for row in page.locator("tbody tr:not(.spacer)").all()]
+    table = json.loads(show([str(runs)], CompareOptions(format="json")))
+    text = show([str(runs)], CompareOptions(format="csv"))
+    assert len(cells) == len(table) == 2
+    for found, row in zip(cells, table, strict=True):
+        assert found[0] == row["run"]
+        assert found[1].removesuffix("★") in text
+    assert sum("★" in cell[1] for cell in cells) == 1
+    page.get_by_role("button", name="Each run").click()
+    until(page, "document.querySelectorAll('tbody tr:not(.spacer)').length === 6")
+    page.locator("th button", has_text="recall1k_train").click()
+    shown = [
+        float(text.strip("★"))
+        for text in page.locator("tbody tr:not(.spacer) td:nth-child(3)").all_inner_texts()
+    ]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_other_protocols_are_not_ranked(page: Any, url: str, runs: Path) -> None:
+    """Catches: a star, or an order, between numbers that were measured in different ways."""
+    run = next(runs.iterdir())
+    (run / "results.jsonl").write_text(
+        (run / "results.jsonl").read_text().replace('"num_samples": 1000', '"num_samples": 9')
+    )
+    go(page, f"{url}#seeds=each")
+    page.wait_for_selector(".conflict")
+    assert "num_samples (" in page.locator(".conflict").first.inner_text()
+    assert page.locator(".star").count() == 0
+    order = page.locator("tbody td.first").all_inner_texts()
+    page.locator("th button", has_text="fd_efflite0_1k_train").click()
+    page.wait_for_selector(".refusal")
+    assert page.locator("tbody td.first").all_inner_texts() == order
+
+
+def test_one_slider_moves_all_grids(page: Any, url: str) -> None:
+    """Catches: a grid that stays, a cell that is another, keys that do nothing; pair and flip."""
+    go(page, f"{url}#view=samples")
+    pictures = page.locator(".picture img")
+    until(page, "[...document.querySelectorAll('.picture img')].every((image) => image.naturalWidth > 0)")
+    assert pictures.count() == 6
+    assert all("/3000.png" in picture.get_attribute("src") for picture in pictures.all())
+    page.keyboard.press("ArrowLeft")
+    until(
+        page,
+        "[...document.querySelectorAll('.picture img')].every((image) => image.src.includes('/2000.png'))",
+    )
+    page.locator("#step").fill("0")
+    until(
+        page, "[...document.querySelectorAll('.picture img')].every((image) => image.src.includes('/0.png'))"
+    )
+    box = pictures.first.bounding_box()
+    pictures.first.click(position={"x": box["width"] * 2.5 / 8, "y": box["height"] * 1.5 / 8})
+    assert page.locator(".strip h3").inner_text() == "Sample 11 through time"
+    assert page.locator(".film").first.locator("canvas").count() == 4
+    page.locator(".film").first.locator(".moment").nth(2).click()
+    assert "step=2000" in page.evaluate("location.hash")
+    page.keyboard.press("Escape")
+    assert page.locator(".strip").count() == 0
+
+    page.keyboard.press("4")
+    page.wait_for_selector(".flip img")
+    visible = page.locator(".flip img:not(.hidden)")
+    until(page, "document.querySelector('.flip img:not(.hidden)').naturalWidth > 0")
+    first = visible.get_attribute("alt")
+    page.keyboard.press("f")
+    assert visible.get_attribute("alt") != first
+    page.keyboard.press(" ")
+    assert visible.get_attribute("alt") == first
+
+
+def test_other_views_show_something(page: Any, url: str, runs: Path) -> None:
+    run = next(runs.iterdir())
+    warning = {"g_step": 5, "kind": "sample_distance", "message": "samples differ by little", "values": {}}
+    (run / "warnings.jsonl").write_text(json.dumps(warning) + "\n")
+    go(page, f"{url}#view=differences")
+    assert "loss._target_" in page.locator(".settings").inner_text()
+    page.get_by_role("button", name="Everything").click()
+    assert "model.latent_dim" in page.locator(".settings").inner_text()
+    page.keyboard.press("6")
+    assert page.locator(".point").count() == 6
+    assert page.locator(".thread").count() == 6
+    chosen = page.locator(".point.chosen").count()
+    page.locator(".point").first.press("Enter")
+    assert page.locator(".point.chosen").count() == chosen - 1
+    page.keyboard.press("7")
+    page.wait_for_selector(".health li")
+    assert "samples differ by little" in page.locator(".health").inner_text()
+    page.keyboard.press("8")
+    page.wait_for_selector(".chart canvas")
+    assert page.locator(".chart h3").all_inner_texts() == ["images/s", "system/gpu_memory_gib"]
+
+
+def test_what_is_written_is_shown_at_once(page: Any, url: str, runs: Path) -> None:
+    """Catches: a page that must be loaded anew, or that forgets what was chosen."""
+    go(page, url)
+    run = sorted(runs.iterdir())[0]
+    page.get_by_role("button", name="none", exact=True).click()
+    status = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**status, "status": "failed"}))
+    page.wait_for_selector("aside .status.failed")
+    shutil.copytree(run, runs / "another")
+    until(page, "document.querySelectorAll('aside .run').length === 7")
+    assert page.locator("aside .run.chosen").count() == 0
+
+
+def test_texts_of_strangers_are_texts(page: Any, runs: Path) -> None:
+    """V3. Catches: markup of a name, a setting, a metric, a warning or an error that the browser takes for its own."""
+    for number, run in enumerate(sorted(runs.iterdir())):
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config |= {
+            "run_name": f"{HOSTILE}{number}",
+            "tags": [HOSTILE],
+            HOSTILE: f"{HOSTILE}{number}",
+            "__proto__": number,
+        }
+        config["model"]["name"] = f"{HOSTILE}{number}"
+        (run / "config.yaml").write_text(yaml.safe_dump(config))
+        status = json.loads((run / "run.json").read_text())
+        hostile = {
+            name: HOSTILE
+            for name in ("status", "error", "host", "device", "command", "git_sha", "torch", "started")
+        }
+        (run / "run.json").write_text(json.dumps({**status, **hostile}))
+        with (run / "metrics.jsonl").open("a") as file:
+            file.write(
+                json.dumps({"g_step": 10**6, "images": 1, "seconds": 1, f"<b>{HOSTILE}": 1.0, "__proto__": 2})
+                + "\n"
+            )
+        with (run / "results.jsonl").open("a") as file:
+            for protocol in ({HOSTILE: HOSTILE}, {"__proto__": number}):
+                line = {"g_step": 10**6, "metric": HOSTILE, "value": 1.0, "protocol": protocol}
+                file.write(json.dumps(line) + "\n")
+        (run / "warnings.jsonl").write_text(
+            json.dumps({"g_step": 1, "kind": HOSTILE, "message": HOSTILE}) + "\n"
+        )
+    for url in serve(runs):
+        for view in ("table", "curves", "samples", "pair", "differences", "scatter", "health", "system"):
+            go(page, f"{url}#view={view}&group=model.name&keys=all")
+            page.wait_for_selector("main *")
+            assert "<script>" in page.locator("body").inner_text()
+        go(
+            page,
+            f"{url}#view={HOSTILE}&runs={HOSTILE}&filter={HOSTILE}&x={HOSTILE}&sort={HOSTILE}&metrics={HOSTILE}",
+        )
+        page.wait_for_selector("main *")
+
+
+def test_a_report_needs_no_server(page: Any, runs: Path, tmp_path: Path) -> None:
+    """Catches: a request of any kind, a policy that forbids its own scripts, a text that ends the script."""
+    status = json.loads((next(runs.iterdir()) / "run.json").read_text())
+    (next(runs.iterdir()) / "run.json").write_text(
+        json.dumps({**status, "error": HOSTILE, "status": "failed"})
+    )
+    out = report([str(runs)], ReportOptions(out=str(tmp_path / "report.html"), grids=2))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for view in ("table", "curves", "samples", "pair", "differences", "scatter", "health", "system"):
+        go(page, f"{out.as_uri()}#view={view}")
+        page.wait_for_selector("main *")
+    go(page, f"{out.as_uri()}#view=samples")
+    until(page, "[...document.querySelectorAll('.picture img')].every((image) => image.naturalWidth > 0)")
+    go(page, f"{out.as_uri()}#view=curves")
+    page.wait_for_selector(".chart canvas")
+    assert len(page.locator(".chart").all()) >= 4
+    assert {re.sub(r"[:?#].*", "", each) for each in asked} <= {"file", "about", "data"}
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_narrow_windows_and_both_schemes(page: Any, url: str, scheme: str) -> None:
+    """Catches: a page wider than its window; colours that do not follow the scheme."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 420, "height": 800})
+    go(page, f"{url}#view=curves")
+    page.wait_for_selector(".chart canvas")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", ground))) < 128) == (scheme == "dark")

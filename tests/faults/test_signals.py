@@ -1,0 +1,157 @@
+"""K3, K4: a signal ends a run at an iteration boundary, with a checkpoint and the exit status that says why."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_commands import ENDING, STARTING, TINY, started, wait_until
+
+from ganlab.callbacks.interrupt import Interrupted
+from ganlab.callbacks.samples import Samples
+from ganlab.checkpoint import load_checkpoint
+from ganlab.cli import compose_config
+from ganlab.modules.adversarial import GANModule
+from ganlab.tracking.run_folder import RunFolder
+from ganlab.train import train
+from tests.test_resume import assert_equal_state
+
+RECIPE = (*TINY, "n_critic=2", "ema=default", "checkpoint.every_g_steps=2")
+
+
+def run(run_dir: Path, g_steps: int) -> dict[str, Any]:
+    train(compose_config(*RECIPE, f"run_dir={run_dir}", f"budget.g_steps={g_steps}"))
+    return load_checkpoint(run_dir / "checkpoints" / "last.ckpt")
+
+
+def signal_between_updates(monkeypatch: pytest.MonkeyPatch, *numbers: signal.Signals) -> None:
+    """Lets the fourth iteration be signalled between D's and G's update."""
+    step: Callable[..., Any] = GANModule._generator_step
+
+    def interrupted(self: GANModule, *arguments: Any) -> Any:
+        if self.counters.g_step == 3:
+            for number in numbers:
+                signal.raise_signal(number)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(GANModule, "_generator_step", interrupted)
+
+
+@pytest.fixture
+def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Puts a `scontrol` on the path that notes its arguments in the file returned; `FAIL` makes it fail."""
+    script, calls = tmp_path / "bin" / "scontrol", tmp_path / "calls"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\necho "$*" >> {calls}\n[ -z "$FAIL" ] || {{ echo no such job >&2; exit 1; }}\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    return calls
+
+
+def test_preemption_saves_and_asks_for_another_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: SIGUSR1 left to its default (the process dies unsaved), a save between D's and G's update, a second
+    SIGUSR1 that ends the run at once, and an exit status that no scheduler takes for "again"."""
+    whole = run(tmp_path / "whole", 6)
+    signal_between_updates(monkeypatch, signal.SIGUSR1, signal.SIGUSR1)
+    with pytest.raises(
+        Interrupted, match="SIGUSR1 received: stopped and saved at g_step 4; run the same"
+    ) as caught:
+        run(tmp_path / "parts", 6)
+    monkeypatch.undo()
+    assert caught.value.exit_status == 75
+    assert RunFolder(tmp_path / "parts").status()["status"] == "interrupted"
+    counters = load_checkpoint(tmp_path / "parts" / "checkpoints" / "last.ckpt")["counters"]
+    assert (counters["g_step"], counters["d_step"]) == (4, 8)
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    assert_equal_state(whole, run(tmp_path / "parts", 6))
+
+
+@pytest.mark.parametrize(
+    ("environment", "sequel"),
+    [
+        ({}, "job 42 is queued again"),
+        ({"SLURM_ARRAY_JOB_ID": "40", "SLURM_ARRAY_TASK_ID": "7"}, "job 40_7 is queued again"),
+        ({"FAIL": "1"}, r"scontrol requeue 42 failed \(no such job\): submit the same command again"),
+    ],
+    ids=["job", "array", "refused"],
+)
+def test_slurm_queues_the_job_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scontrol: Path, environment: dict[str, str], sequel: str
+) -> None:
+    """Catches: no request, one for the wrong job of an array, and a refused one that is not reported."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    signal_between_updates(monkeypatch, signal.SIGUSR1)
+    with pytest.raises(Interrupted, match=sequel):
+        run(tmp_path / "run", 6)
+    assert scontrol.read_text() == f"requeue {'40_7' if 'SLURM_ARRAY_JOB_ID' in environment else 42}\n"
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["counters"]["g_step"] == 4
+
+
+def test_other_signals_queue_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scontrol: Path) -> None:
+    """Catches: a cancelled job that comes back."""
+    signal_between_updates(monkeypatch, signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", 6)
+    assert not scontrol.exists()
+
+
+def test_signal_after_training_is_answered_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a signal during the final evaluation or picture that waits for an iteration which never comes. The
+    rerun trains nothing."""
+    draw, ended_at = Samples._draw, []
+
+    def signalled(self: Samples, trainer: Any, module: Any) -> None:
+        if module.counters.g_step == 3:
+            signal.raise_signal(signal.SIGTERM)
+            ended_at.append("later")
+        draw(self, trainer, module)
+
+    monkeypatch.setattr(Samples, "_draw", signalled)
+    with pytest.raises(Interrupted, match="g_step 3") as caught:
+        run(tmp_path / "run", 3)
+    monkeypatch.undo()
+    assert (caught.value.exit_status, ended_at) == (143, [])
+    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert_equal_state(state, run(tmp_path / "run", 3))
+    assert RunFolder(tmp_path / "run").status()["status"] == "finished"
+
+
+def test_second_interrupt_ends_a_process_that_hangs(tmp_path: Path) -> None:
+    """K4. Catches: a second Ctrl-C that Python cannot answer because the main thread is in a library (waiting for
+    another rank, for the device); the older checkpoint is whole."""
+    fault = "+callbacks.fault={_target_: fault_parts.Hangs, g_step: 5}"
+    with started(tmp_path / "run", *RECIPE, fault, f"+callbacks.fault.file={tmp_path / 'hangs'}") as command:
+        wait_until((tmp_path / "hangs").exists, STARTING)
+        pid = command.ranks()[0]
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.5)
+        os.kill(pid, signal.SIGINT)
+        assert command.end(ENDING) == 130
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["counters"]["g_step"] == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGUSR1", 75)])
+def test_signal_from_outside(tmp_path: Path, number: str, status: int) -> None:
+    """K3 with processes. Catches what the tests in one process cannot: the status that the shell sees, and handlers
+    that Hydra or Lightning install before."""
+    whole = run(tmp_path / "whole", 40)
+    slow = f"+callbacks.slow={{_target_: fault_parts.SlowBetweenUpdates, seconds: 0.2, file: {tmp_path / 'steps'}}}"
+    with started(tmp_path / "run", *RECIPE, "budget.g_steps=40", slow) as command:
+        wait_until(
+            lambda: (tmp_path / "steps-0").exists() and (tmp_path / "steps-0").stat().st_size > 3, STARTING
+        )
+        os.kill(command.process.pid, signal.Signals[number])
+        assert command.end(ENDING) == status
+        assert number in command.errors()[0]
+    counters = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["counters"]
+    assert 0 < counters["g_step"] < 40
+    assert counters["d_step"] == 2 * counters["g_step"]
+    assert_equal_state(whole, run(tmp_path / "run", 40))

@@ -28,7 +28,7 @@ def run(command: Callable[[], None]) -> None:
     """Runs a command to its end and leaves the process with the exit status of the contract.
 
     0 done; 1 a bug, with its traceback; 2 configuration; 3 data or weights; 4 diverged; 5 storage; 130 and 143
-    interrupted and terminated. Faults that a user can mend are one line on standard error.
+    interrupted and terminated; 75 pre-empted. Faults that a user can mend are one line on standard error.
     """
     try:
         command()
@@ -130,6 +130,19 @@ def parse_options(options: type[Options], arguments: Sequence[str], usage: str) 
     except OmegaConfBaseException as error:
         fault = "is missing" if isinstance(error, MissingMandatoryValue) else _first_line(error)
         raise ConfigurationError(f"{error.full_key}: {fault}; give it as {error.full_key}=VALUE") from error
+
+
+def parse_runs(options: type[Options], arguments: Sequence[str], usage: str) -> tuple[list[str], Options]:
+    """Reads run folders, and `key=value` arguments as `parse_options` does, in any order.
+
+    Raises:
+        ConfigurationError: also if no folder is given.
+    """
+    paths = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
+    parsed = parse_options(options, [argument for argument in arguments if argument not in paths], usage)
+    if not paths:
+        raise ConfigurationError("no run was given; name run folders, or a folder of them such as runs/")
+    return paths, parsed
 
 
 def compose_group(group: str, option: str, folders: Sequence[Path] = ()) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganlab.cli import parse_options, run
+from ganlab.cli import parse_runs, run
 from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_runs, is_lower_better
 from ganlab.errors import ConfigurationError
 from ganlab.files import write_atomically
@@ -247,13 +247,9 @@ def _plain(row: Row, comparisons: Mapping[str, Comparison], metrics: Sequence[st
 
 def main() -> None:
     """Runs the command."""
-    paths = [argument for argument in sys.argv[1:] if "=" not in argument and not argument.startswith("-")]
-    options = [argument for argument in sys.argv[1:] if argument not in paths]
 
     def command() -> None:
-        parsed = parse_options(CompareOptions, options, USAGE)
-        if not paths:
-            raise ConfigurationError("no run was given; name run folders, or a folder of them such as runs/")
+        paths, parsed = parse_runs(CompareOptions, sys.argv[1:], USAGE)
         table = show(paths, parsed)
         if parsed.out is None:
             print(table)

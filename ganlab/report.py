@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganlab.cli import parse_options, run
+from ganlab.cli import parse_runs, run
 from ganlab.dashboard.report import make_report
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically
@@ -61,13 +61,9 @@ def main() -> None:
     if "-o" in arguments[:-1]:  # as other programs call it
         place = arguments.index("-o")
         arguments[place : place + 2] = [f"out={arguments[place + 1]}"]
-    paths = [argument for argument in arguments if "=" not in argument and not argument.startswith("-")]
-    options = [argument for argument in arguments if argument not in paths]
 
     def command() -> None:
-        parsed = parse_options(ReportOptions, options, USAGE)
-        if not paths:
-            raise ConfigurationError("no run was given; name run folders, or a folder of them such as runs/")
+        paths, parsed = parse_runs(ReportOptions, arguments, USAGE)
         report(paths, parsed)
 
     run(command)

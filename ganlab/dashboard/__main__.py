@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganlab.cli import parse_options, run
+from ganlab.cli import parse_runs, run
 from ganlab.dashboard.server import Dashboard, keep_fresh
 from ganlab.errors import ConfigurationError
 from ganlab.reading.library import Library
@@ -91,13 +91,9 @@ def serve(paths: Sequence[str], options: DashboardOptions) -> None:
 
 def main() -> None:
     """Runs the command."""
-    paths = [argument for argument in sys.argv[1:] if "=" not in argument and not argument.startswith("-")]
-    options = [argument for argument in sys.argv[1:] if argument not in paths]
 
     def command() -> None:
-        parsed = parse_options(DashboardOptions, options, USAGE)
-        if not paths:
-            raise ConfigurationError("no run was given; name run folders, or a folder of them such as runs/")
+        paths, parsed = parse_runs(DashboardOptions, sys.argv[1:], USAGE)
         serve(paths, parsed)
 
     run(command)

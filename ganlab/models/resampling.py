@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, pad
 
 
-class UpsampledConv2d(nn.Conv2d):
-    """Convolves a map after its height and width were doubled by nearest-neighbour upsampling.
-
-    Weights are those of `nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)`.
+class ResamplingConv2d(nn.Conv2d):
+    """What the two layers below share; weights are those of `nn.Conv2d` with the same arguments and padding.
 
     Args:
         in_channels, out_channels: of the map before and after.
@@ -26,44 +24,37 @@ class UpsampledConv2d(nn.Conv2d):
         bias: whether a bias is added.
 
     Attributes:
-        fused: whether both are computed as one operation; the result is the same up to rounding.
+        fused: whether both operations are computed as one; the result is the same up to rounding.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, bias: bool = True) -> None:
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
         self.fused = True
+
+    def _mean_of_shifts(self) -> Tensor:
+        """Returns S(W) / 4, `(out, in, k + 1, k + 1)`."""
+        return avg_pool2d(pad(self.weight, (1, 1, 1, 1)), 2, stride=1)
+
+
+class UpsampledConv2d(ResamplingConv2d):
+    """Convolves a map after its height and width were doubled by nearest-neighbour upsampling."""
 
     def forward(self, input: Tensor) -> Tensor:  # the name is nn.Conv2d's
         """Returns `(N, out_channels, 2H, 2W)` for `(N, in_channels, H, W)`."""
         if not self.fused:
             return super().forward(doubled(input))
-        weight = (4 * _mean_of_shifts(self.weight)).flip(2, 3).transpose(0, 1)
+        weight = (4 * self._mean_of_shifts()).flip(2, 3).transpose(0, 1)
         return conv_transpose2d(input, weight, self.bias, stride=2, padding=self.kernel_size[0] // 2)
 
 
-class PooledConv2d(nn.Conv2d):
-    """Convolves a map and halves its height and width by averaging.
-
-    Weights are those of `nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)`.
-
-    Args:
-        in_channels, out_channels: of the map before and after.
-        kernel_size: odd.
-        bias: whether a bias is added.
-
-    Attributes:
-        fused: whether both are computed as one operation; the result is the same up to rounding.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, bias: bool = True) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
-        self.fused = True
+class PooledConv2d(ResamplingConv2d):
+    """Convolves a map and halves its height and width by averaging."""
 
     def forward(self, input: Tensor) -> Tensor:  # the name is nn.Conv2d's
         """Returns `(N, out_channels, H / 2, W / 2)` for `(N, in_channels, H, W)`, H and W even."""
         if not self.fused:
             return avg_pool2d(super().forward(input), 2)
-        weight = _mean_of_shifts(self.weight)
+        weight = self._mean_of_shifts()
         return conv2d(input, weight, self.bias, stride=2, padding=self.kernel_size[0] // 2)
 
 
@@ -75,10 +66,5 @@ def doubled(maps: Tensor) -> Tensor:
 def set_fused(network: nn.Module, fused: bool) -> None:
     """Chooses for all layers of `network` whether they are computed as one operation."""
     for layer in network.modules():
-        if isinstance(layer, UpsampledConv2d | PooledConv2d):
+        if isinstance(layer, ResamplingConv2d):
             layer.fused = fused
-
-
-def _mean_of_shifts(weight: Tensor) -> Tensor:
-    """Returns S(W) / 4, `(out, in, k + 1, k + 1)`."""
-    return avg_pool2d(pad(weight, (1, 1, 1, 1)), 2, stride=1)

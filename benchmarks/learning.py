@@ -2,8 +2,9 @@
 
 usage: python benchmarks/learning.py [minutes=2] [models=dcgan,sngan] [out=benchmarks/results/learning] [seed=0]
 
-One process per model, one thread each. Writes OUT.json, OUT.md and grids OUT/<model>.png. The score is a Fréchet
-distance through EfficientNet-Lite0 (1,000 samples, the 1,500 training digits): it compares within this table only.
+One process per model, one thread each. Writes OUT.json, OUT.md, grids OUT/<model>.png and all of them as OUT.png.
+The score is a Fréchet distance through EfficientNet-Lite0 (1,000 samples, the 1,500 training digits): it compares
+within this table only.
 StackGAN's stage II begins with a stage I of 8 px, trained for the same time.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image, ImageDraw
 
 from ganlab.cli import compose_config
 from ganlab.paths import conf_dir
@@ -49,6 +51,7 @@ def main() -> None:
             rows.append(learn(name, minutes, seed, Path(folder) / "run", out))
         print(rows[-1], flush=True)
         write(rows, minutes, seed, out)
+    draw_sheet(out)
 
 
 def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dict[str, Any]:
@@ -98,6 +101,19 @@ def train(overrides: list[str]) -> "subprocess.CompletedProcess[str]":
         text=True,
         check=False,
     )
+
+
+def draw_sheet(out: Path, columns: int = 6, side: int = 200) -> None:
+    """Puts the grids of all models, each under its name, into one picture OUT.png."""
+    grids = sorted(out.glob("*.png"))
+    height = side + 14
+    sheet = Image.new("L", (columns * side, -(-len(grids) // columns) * height))
+    for place, path in enumerate(grids):
+        left, top = place % columns * side, place // columns * height
+        ImageDraw.Draw(sheet).text((left + 4, top + 1), path.stem, fill=255)
+        with Image.open(path) as grid:
+            sheet.paste(grid.convert("L").resize((side - 4, side - 4)), (left, top + 14))
+    sheet.save(out.with_suffix(".png"), optimize=True)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -196,7 +196,7 @@ def test_diverged_run_ends_with_4_and_keeps_the_last_good_checkpoint(
     assert ended.value.code == 4
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "generator." in error
-    assert "is not finite at g_step 4" in error
+    assert "not finite at g_step 4" in error
     assert RunFolder(run_dir).status()["status"] == "failed"
     kept = load_checkpoint(run_dir / "checkpoints" / "last.ckpt")
     assert kept["counters"]["g_step"] == 3

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError, DataError, StorageError
@@ -113,7 +113,7 @@ def save_generator(folder: Path, generator: Generator, description: Mapping[str,
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_path(folder / WEIGHTS) as part:
-            save_file(tensors, part)
+            part.write_bytes(save(tensors))  # not save_file, whose file others may not read
         write_atomically(folder / CONFIG, (json.dumps(whole, indent=1) + "\n").encode())
     except (OSError, SafetensorError) as error:
         raise StorageError(f"{folder}: cannot be written ({error}); free or permit it, or set out") from error

@@ -74,6 +74,12 @@ def test_export_draws_the_images_of_its_run(run: RunFolder, folder: Path) -> Non
     assert not drawn.requires_grad
 
 
+def test_others_may_read_what_is_exported(folder: Path) -> None:
+    """Catches: weights that only their owner can open, beside a card that everybody can."""
+    modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
+    assert modes["generator.safetensors"] == modes["README.md"]
+
+
 @pytest.mark.parametrize("labels", [10, -1, [1, 2], [0, 1, 10]])
 def test_labels_that_cannot_be_are_refused(folder: Path, labels: Any) -> None:
     """Catches: an index error in an embedding, labels that are repeated in silence."""

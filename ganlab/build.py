@@ -30,7 +30,7 @@ from ganlab.checkpoint import generator_weights, load_checkpoint
 from ganlab.cli import compose_group
 from ganlab.config import Config
 from ganlab.data.datamodule import GANDataModule
-from ganlab.errors import ConfigurationError
+from ganlab.errors import ConfigurationError, DataError
 from ganlab.instantiation import TRUSTED, build, check_trusted
 from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
 from ganlab.metrics.evaluation import Evaluation
@@ -271,7 +271,12 @@ def discriminator_from_run(
 def _read_run(run: RunFolder, checkpoint: str, plugins: Iterable[str]) -> tuple[Config, dict[str, Any]]:
     """Reads a checkpoint and its configuration, which may name only what is trusted."""
     name = checkpoint if checkpoint.endswith(".ckpt") else f"{checkpoint}.ckpt"
-    state = load_checkpoint(run.checkpoints / Path(name).name)
-    config = cast(Config, yaml.safe_load(state["config"]))
+    path = run.checkpoints / Path(name).name
+    state = load_checkpoint(path)
+    try:
+        config = cast(Config, yaml.safe_load(state["config"]))
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: its configuration is no plain YAML ({reason}); do not trust it") from error
     check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
     return config, state

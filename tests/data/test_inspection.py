@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_images_of_other_shape_with_the_same_bytes_are_no_duplicates(tmp_path: P
     save(tmp_path, "a.png", Image.new("L", (2, 8)))
     save(tmp_path, "b.png", Image.new("L", (8, 2)))
     assert inspect(tmp_path).duplicates() == []
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Catches: opening a pipe called an image, which waits for a writer for ever."""
+    os.mkfifo(tmp_path / "pipe.png")
+    assert inspect(tmp_path).broken[0].fault == "not a regular file"
+    with pytest.raises(DataError, match=r"pipe\.png \(not a regular file\)"):
+        ImageFolder(str(tmp_path)).load("train", (4, 4), 1, tmp_path / "cache")
 
 
 def test_an_image_that_claims_to_be_huge_is_not_decoded(tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ from ganlab.tracking.run_folder import RunFolder
 NARROW = {"generator": 16, "other": 16, "batch_size": 32}
 """Widths of G and of D (or a VAE's encoder), and the batch, unless a model stands below."""
 OWN = {
-    "acgan": {"generator": 8, "other": 8},  # eight times as many channels in the first layers as others have
+    "acgan": {"generator": 8, "other": 8},  # its first layers are several times as wide
     "began": {"batch_size": 16},  # the paper's
     "cgan": {"generator": 256, "other": 64, "batch_size": 100},  # units of hidden layers, not channels
     "gan": {"generator": 256, "other": 256, "batch_size": 100},
     "infogan": {"generator": 32, "other": 32, "batch_size": 64},  # narrower, its G of rate 1e-3 collapses
-    "transgan": {"batch_size": 4},  # an iteration with 32 takes a minute
+    "transgan": {"batch_size": 4},  # one iteration with 32 took most of two minutes, scores included
 }
 FIRST_STAGE = {"stackgan_stage2": ("model=stackgan_stage1", "data.image_size=8")}
 

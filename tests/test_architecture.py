@@ -239,12 +239,10 @@ def _is_broad(caught: ast.expr) -> bool:
 
 
 def _reports(handler: ast.ExceptHandler) -> bool:
-    """Whether what was caught is raised, printed or at least looked at."""
+    """Whether what was caught is raised, or at least looked at."""
     inner = [node for statement in handler.body for node in ast.walk(statement)]
     return any(
-        isinstance(node, ast.Raise)
-        or (isinstance(node, ast.Name) and node.id == handler.name)
-        or (isinstance(node, ast.Call) and ast.unparse(node.func) == "traceback.print_exc")
+        isinstance(node, ast.Raise) or (isinstance(node, ast.Name) and node.id == handler.name)
         for node in inner
     )
 

@@ -9,24 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.ema import GeneratorEMA
-from ganlab.interfaces import Encoder, Generator
+from ganlab.interfaces import Encoder
 from ganlab.losses.elbo import GaussianELBO
 from ganlab.modules.generative import Optimization
 from ganlab.modules.variational import VAEModule
-from tests.test_module import sgd, weights
+from tests.test_module import LinearGenerator, sgd, weights
 
 BATCH, RATE = 4, 0.01
-
-
-class LinearDecoder(Generator):
-    latent_dim = 3
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3, 4)
-
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.linear(latents).view(-1, 1, 2, 2)
 
 
 class LinearEncoder(Encoder):
@@ -41,7 +30,7 @@ class LinearEncoder(Encoder):
 
 def make(averaged: bool = False, **options: Any) -> VAEModule:
     torch.manual_seed(0)
-    decoder, encoder = LinearDecoder(), LinearEncoder()
+    decoder, encoder = LinearGenerator(), LinearEncoder()
     optimization = Optimization(sgd(RATE), sgd(1e9), schedule=lambda g_step: 1.0)
     ema = GeneratorEMA(decoder, half_life_images=BATCH, warmup=None, buffers="copy") if averaged else None
     return VAEModule(decoder, encoder, GaussianELBO(0.5, 1.0), optimization, ema=ema, **options)

@@ -35,8 +35,9 @@ run.mkdir(parents=True, exist_ok=True)
 calls = run / "calls"
 calls.write_text(calls.read_text() + "x" if calls.exists() else "x")
 
-def write(status):
-    (run / "run.json").write_text(json.dumps({"status": status}))
+def write(status):  # as the run folder does: whoever reads meanwhile sees the old or the new
+    (run / "run.json.tmp").write_text(json.dumps({"status": status}))
+    os.replace(run / "run.json.tmp", run / "run.json")
 
 def save(number, frame):
     write("interrupted")

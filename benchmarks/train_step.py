@@ -7,8 +7,8 @@ Trains the SNGAN of Miyato et al. at 32 px (5 updates of D, 1 of G) on random im
 whatever else the machine does meets all of them alike:
 
   ganlab           as `python -m ganlab.train model=sngan` does
-  plain layers     the same with fused_resampling=false
-  contiguous       the same with channels_last=false
+  plain layers     the same with speed.fused_resampling=false
+  contiguous       the same with speed.channels_last=false
   naive            a loop of its own, as course code is written: the graph of G is kept in D's step, convolutions after
                    upsampling and before pooling, NCHW, one optimiser loop over tensors
 
@@ -53,8 +53,8 @@ DEFAULTS = {
 N_CRITIC = 5
 VARIANTS = {
     "ganlab": [],
-    "plain layers": ["fused_resampling=false"],
-    "contiguous": ["channels_last=false"],
+    "plain layers": ["speed.fused_resampling=false"],
+    "contiguous": ["speed.channels_last=false"],
 }
 
 

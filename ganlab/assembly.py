@@ -32,14 +32,14 @@ from ganlab.scheduling import optimizer_curves, read_curves, scheduled_numbers
 def build_generator(config: Config) -> Generator:
     """Makes G as configured, with fresh weights from the global random state."""
     generator = cast(Generator, build("model.generator", config["model"]["generator"]))
-    set_fused(generator, config["fused_resampling"])
+    set_fused(generator, config["speed"]["fused_resampling"])
     return generator
 
 
 def build_discriminator(config: Config) -> Discriminator:
     """Makes D as configured, with fresh weights from the global random state, before any constraint."""
     discriminator = cast(Discriminator, build("model.discriminator", config["model"]["discriminator"]))
-    set_fused(discriminator, config["fused_resampling"])
+    set_fused(discriminator, config["speed"]["fused_resampling"])
     return discriminator
 
 
@@ -59,7 +59,7 @@ def build_module(config: Config) -> GenerativeModule:
         "optimization": optimization,
         "ema": cast(GeneratorEMA | None, build("ema", config["ema"], generator=generator)),
         "flip_real": config["data"]["horizontal_flip"],
-        "channels_last": config["channels_last"],
+        "channels_last": config["speed"]["channels_last"],
         "seed": config["seed"],
     }
     if "encoder" in config["model"]:

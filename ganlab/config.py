@@ -127,6 +127,13 @@ class Watchdog(Section):
     action: Literal["none", "warn", "stop"]
 
 
+class Speed(Section):
+    """How the same mathematics is computed; results are equal up to rounding."""
+
+    channels_last: bool
+    fused_resampling: bool
+
+
 class TrainConfig(Section):
     """Every key at the top of a training configuration."""
 
@@ -146,8 +153,7 @@ class TrainConfig(Section):
     schedules: dict[str, Any]
     top_k: Annotated[float, Field(gt=0, le=1)]
     n_critic: PositiveInt
-    channels_last: bool
-    fused_resampling: bool
+    speed: Speed
     budget: Budget
     seed: NonNegativeInt
     trainer: Trainer
@@ -167,7 +173,7 @@ class TrainConfig(Section):
 
 NOT_MATHEMATICS = (
     *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "watchdog", "logger", "callbacks"),
-    *("run_dir", "run_name", "tags", "resume", "channels_last", "fused_resampling"),
+    *("run_dir", "run_name", "tags", "resume", "speed"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
     *("trainer.timeout_minutes", "trainer.check_ranks_every_g_steps"),
     # Where a known data set is kept is not what it is; a folder or zip of one's own is named by `data.source.path`.

@@ -12,17 +12,17 @@ from torch.nn.functional import relu
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import apply_spectral_norm, as_float
+from ganlab.models.blocks import as_float
 from ganlab.models.conditioning import (
     ConditionalUpBlock,
     LinearConditionalBatchNorm2d,
     ProjectionHead,
     check_num_classes,
-    normalize_embeddings,
     required,
 )
 from ganlab.models.sagan import wide_trunk
 from ganlab.models.sizes import Plan, check_positive, square_side
+from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
 
 BATCH_NORM_EPS = 1e-4
 """Added to the variance, as PyTorch-StudioGAN."""

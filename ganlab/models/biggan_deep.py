@@ -11,16 +11,16 @@ from torch.nn.functional import avg_pool2d, relu
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
 from ganlab.models.biggan import BATCH_NORM_EPS, orthogonalize, truncate_normal
-from ganlab.models.blocks import apply_spectral_norm, as_float
+from ganlab.models.blocks import as_float
 from ganlab.models.conditioning import (
     LinearConditionalBatchNorm2d,
     ProjectionHead,
     check_num_classes,
-    normalize_embeddings,
     required,
 )
 from ganlab.models.resampling import doubled
 from ganlab.models.sizes import Plan, check_positive, square_side
+from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (4, 4, 4, 4), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper

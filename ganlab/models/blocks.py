@@ -1,4 +1,4 @@
-"""Layers that several models share: initial weights, doublings, halvings, spectral normalisation, residual blocks."""
+"""Layers that several models share: initial weights, doublings, halvings, residual blocks."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, relu
-from torch.nn.utils import parametrize
+from torch.nn.functional import relu
 
 from ganlab.models.resampling import PooledConv2d, UpsampledConv2d, doubled
 
@@ -77,58 +76,6 @@ def normalized_halvings(widths: Sequence[int], kernel_size: int, slope: float = 
             nn.LeakyReLU(slope),
         ]
     return layers
-
-
-class SpectralNorm(nn.Module):
-    """Divides a weight by its largest singular value, estimated by one power iteration per forward pass.
-
-    W / (u^T W v), with v <- W^T u / ||W^T u||, u <- W v / ||W v||, and u, v held constant in the derivative.
-    In evaluation mode u and v stay. Convolution weights are taken as matrices of shape (out_channels,
-    in_channels * height * width).
-
-    Source: Miyato et al., 2018, algorithm 1, arXiv 1802.05957.
-    Unlike `torch.nn.utils.parametrizations.spectral_norm` it stays in float32 under autocast: a norm
-    estimated in bfloat16 was off by a thousandth (64 to 256 rows).
-
-    Args:
-        weight: the weight to be normalised, at least two-dimensional.
-        num_initial_iterations: power iterations at construction, so that the first estimate is no
-            random number.
-    """
-
-    u: Tensor
-    v: Tensor
-
-    def __init__(self, weight: Tensor, num_initial_iterations: int = 15) -> None:
-        super().__init__()
-        num_rows, num_columns = weight.flatten(1).shape
-        self.register_buffer("u", normalize(torch.randn(num_rows), dim=0))
-        self.register_buffer("v", normalize(torch.randn(num_columns), dim=0))
-        self._iterate(weight.flatten(1), num_initial_iterations)
-
-    def forward(self, weight: Tensor) -> Tensor:
-        with torch.autocast(weight.device.type, enabled=False):
-            matrix = weight.flatten(1)
-            if self.training:
-                self._iterate(matrix, 1)
-            # Copies: a second forward pass before the backward pass changes u and v in place.
-            return weight / torch.dot(self.u.clone(), matrix @ self.v.clone())
-
-    @torch.no_grad()
-    def _iterate(self, matrix: Tensor, num_iterations: int) -> None:
-        for _ in range(num_iterations):
-            self.v.copy_(normalize(matrix.T @ self.u, dim=0))
-            self.u.copy_(normalize(matrix @ self.v, dim=0))
-
-
-def apply_spectral_norm(network: nn.Module) -> None:
-    """Normalises the weight of every linear and convolution layer of `network`, in place."""
-    layers = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    for layer in layers:
-        # `unsafe` only spares a trial run, which would be one more power iteration.
-        parametrize.register_parametrization(
-            layer, "weight", SpectralNorm(layer.weight.detach()), unsafe=True
-        )
 
 
 class UpBlock(nn.Module):

@@ -10,11 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
-from torch.nn.utils import parametrize
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Judgement
-from ganlab.models.blocks import SpectralNorm, as_float, xavier_
+from ganlab.models.blocks import as_float, xavier_
 from ganlab.models.resampling import UpsampledConv2d, doubled
 from ganlab.models.sizes import check_positive
 
@@ -218,7 +217,7 @@ class ProjectionHead(nn.Module):
     f(x, y) = embed(y)^T phi(x) + psi(phi(x)), with psi linear; without classes psi alone.
 
     Source: Miyato & Koyama, 2018, equation 3, arXiv 1802.05637; initial weights as the authors' code. For their
-    spectral normalisation see `normalize_embeddings`.
+    spectral normalisation see `normalize_embeddings` of `spectral_norm.py`.
 
     Args:
         num_features: F, >= 1.
@@ -264,19 +263,6 @@ class AuxiliaryClassifierHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Returns class logits `(N, num_classes)` for features `(N, F)`."""
         return as_float(self.to_class_logits(features))
-
-
-def normalize_embeddings(network: nn.Module) -> None:
-    """Normalises the table of every embedding of `network` by its largest singular value, in place.
-
-    What `apply_spectral_norm` is to linear and convolution layers; Miyato & Koyama's code does it in D.
-    """
-    tables = [module for module in network.modules() if isinstance(module, nn.Embedding)]
-    for table in tables:
-        # `unsafe` only spares a trial run, which would be one more power iteration.
-        parametrize.register_parametrization(
-            table, "weight", SpectralNorm(table.weight.detach()), unsafe=True
-        )
 
 
 def _scale_and_shift(maps: Tensor, gain: Tensor, bias: Tensor) -> Tensor:

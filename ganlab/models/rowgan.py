@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import apply_spectral_norm, as_float, halving, normal_
+from ganlab.models.blocks import as_float, halving, normal_
 from ganlab.models.sizes import as_height_width, check_positive, eighth
+from ganlab.models.spectral_norm import apply_spectral_norm
 
 
 class RowGANGenerator(Generator):

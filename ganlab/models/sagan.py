@@ -9,18 +9,18 @@ from torch.nn.functional import relu
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import apply_spectral_norm, as_float, same_size, xavier_
+from ganlab.models.blocks import as_float, same_size, xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
     ProjectionHead,
     UnconditionalBatchNorm2d,
     check_num_classes,
-    normalize_embeddings,
     required,
 )
 from ganlab.models.resampling import PooledConv2d
 from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper

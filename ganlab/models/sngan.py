@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import UpBlock, apply_spectral_norm, as_float, down_trunk, xavier_
+from ganlab.models.blocks import UpBlock, as_float, down_trunk, xavier_
 from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.models.spectral_norm import apply_spectral_norm
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # table 4, CIFAR-10

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import apply_spectral_norm, as_float, doubling, halving, normal_
+from ganlab.models.blocks import as_float, doubling, halving, normal_
 from ganlab.models.sizes import check_positive, eighth
+from ganlab.models.spectral_norm import apply_spectral_norm
 
 
 class SNGANConvGenerator(Generator):

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import apply_spectral_norm, as_float, down_trunk, xavier_
+from ganlab.models.blocks import as_float, down_trunk, xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
     ProjectionHead,
     check_num_classes,
-    normalize_embeddings,
     required,
 )
 from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # CIFAR-10: the authors' earlier code for SNGAN

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from ganlab.interfaces import Discriminator, Generator
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import SpectralNorm
+from ganlab.models.spectral_norm import SpectralNorm
 
 
 @pytest.fixture

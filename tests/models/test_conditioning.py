@@ -19,9 +19,9 @@ from ganlab.models.conditioning import (
     SelfModulation,
     UnconditionalBatchNorm2d,
     check_num_classes,
-    normalize_embeddings,
     required,
 )
+from ganlab.models.spectral_norm import normalize_embeddings
 
 LABELS = torch.tensor([2, 0, 2, 1])
 

@@ -25,15 +25,16 @@ from ganlab.cli import compose_config
 from ganlab.paths import conf_dir
 from ganlab.tracking.run_folder import RunFolder
 
-NARROW = {"generator": 16, "other": 16, "batch_size": 32}
-"""Widths of G and of D (or a VAE's encoder), and the batch, unless a model stands below."""
+NARROW = {"generator": 16, "other": 16, "batch_size": 32, "image_size": 32}
+"""Widths of G and of D (or a VAE's encoder), the batch and the side in pixels, unless a model stands below."""
 OWN = {
     "acgan": {"generator": 8, "other": 8},  # its first layers are several times as wide
     "began": {"batch_size": 16},  # the paper's
     "cgan": {"generator": 256, "other": 64, "batch_size": 100},  # units of hidden layers, not channels
     "gan": {"generator": 256, "other": 256, "batch_size": 100},
     "infogan": {"generator": 32, "other": 32, "batch_size": 64},  # narrower, its G of rate 1e-3 collapses
-    "transgan": {"batch_size": 4},  # one iteration with 32 took most of two minutes, scores included
+    # Attention over all pairs of 1,024 pixels leaves no time to learn at 32 px.
+    "transgan": {"image_size": 16, "batch_size": 16},
 }
 FIRST_STAGE = {"stackgan_stage2": ("model=stackgan_stage1", "data.image_size=8")}
 
@@ -62,6 +63,7 @@ def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dic
         *(
             "data=digits",
             f"data.batch_size={sizes['batch_size']}",
+            f"data.image_size={sizes['image_size']}",
             "trainer=cpu",
             "logger=none",
             f"seed={seed}",
@@ -129,11 +131,14 @@ def write(rows: list[dict[str, Any]], minutes: float, seed: int, out: Path) -> N
         "torch": torch.__version__,
     }
     out.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    table = ["| model | widths, batch | g_steps | before | after | warnings |", "|---|---|---|---|---|---|"]
+    table = [
+        "| model | widths, batch, pixels | g_steps | before | after | warnings |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         before, after = (f"{row[key]:.1f}" if row[key] is not None else "—" for key in ("before", "after"))
         said = ", ".join(row["warnings"]) or ("—" if row["exit"] == 0 else f"exit {row['exit']}")
-        sizes = f"{row['generator']}, {row['other']}, {row['batch_size']}"
+        sizes = f"{row['generator']}, {row['other']}, {row['batch_size']}, {row.get('image_size', 32)}"
         table.append(f"| `{row['model']}` | {sizes} | {row['g_steps']} | {before} | {after} | {said} |")
     text = "\n".join([f"{key}: {value}  " for key, value in about.items()])
     out.with_suffix(".md").write_text(f"# Learning\n\n{__doc__}\n{text}\n\n" + "\n".join(table) + "\n")

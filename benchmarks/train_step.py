@@ -1,27 +1,31 @@
 """How fast is one iteration of training, and where does its time go?
 
-usage: python benchmarks/train_step.py [channels=64] [batch_size=64] [steps=2] [rounds=3] [device=cpu]
-       [precision=32-true] [threads=2] [out=benchmarks/results/train_step]
+usage: python benchmarks/train_step.py [device=auto] [channels=auto] [batch_size=64] [steps=2] [rounds=3] [threads=2]
+       [precision=32-true] [ways=...] [mimicry=FOLDER] [studiogan=FOLDER] [out=benchmarks/results/train_step]
 
 Trains the SNGAN of Miyato et al. at 32 px (5 updates of D, 1 of G) on random images in several ways, in turns, so that
-whatever else the machine does meets all of them alike:
+whatever else the machine does meets all of them alike. `channels` is 64 in the paper (the default on a GPU; 16 on a
+CPU). Ways, of which `ways=ganlab,naive` chooses some:
 
-  ganlab           as `python -m ganlab.train model=sngan` does
+  ganlab           as `python -m ganlab.train model=sngan ema=default` does
   plain layers     the same with speed.fused_resampling=false
   contiguous       the same with speed.channels_last=false
-  naive            a loop of its own, as course code is written: the graph of G is kept in D's step, convolutions after
-                   upsampling and before pooling, NCHW, one optimiser loop over tensors
+  loop optimiser   the same with speed.fused_optimizer=false
+  per update       the same with power_iteration=per_update
+  joint pass       the same with power_iteration=per_update joint_pass=true
+  compiled         as joint pass, with speed.compile=default
+  bf16             the same with trainer.precision=bf16-mixed
+  recompute        the same with power_iteration=per_update speed.recompute=true: less memory for more time
+  naive            a loop of our own, as course code is written (naive_sngan.py), in float32
 
+With a checkout of mimicry or of PyTorch-StudioGAN at hand, their code trains the same network beside them (peers.py).
 Time is the median over rounds of the seconds of an iteration; TFLOP/s count the naive network's products for all of
-them, so they are comparable. Writes OUT.json (command, commit, device, versions) and prints OUT.md.
+them, so they are comparable. Writes OUT.json (command, commit, device, versions) and OUT.md.
 """
 
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -31,128 +35,42 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, relu
-from torch.nn.utils.parametrizations import spectral_norm
-from torch.utils.flop_counter import FlopCounterMode
+from about import about, read_options
+from naive_sngan import N_CRITIC, NaiveLoop, count_flops
+from peers import PEERS
+from torch import Tensor
 
 from ganlab.assembly import build_module
 from ganlab.build import build_trainer
+from ganlab.callbacks.recorder import Recorder
 from ganlab.cli import compose_config
+from ganlab.tracking.run_folder import RunFolder
+from ganlab.tracking.tracker import Trackers
 
+JOINT = ("power_iteration=per_update", "joint_pass=true")
+WAYS: dict[str, tuple[str, ...]] = {
+    "ganlab": (),
+    "plain layers": ("speed.fused_resampling=false",),
+    "contiguous": ("speed.channels_last=false",),
+    "loop optimiser": ("speed.fused_optimizer=false",),
+    "per update": JOINT[:1],
+    "joint pass": JOINT,
+    "compiled": (*JOINT, "speed.compile=default"),
+    "bf16": ("trainer.precision=bf16-mixed",),
+    "recompute": (*JOINT[:1], "speed.recompute=true"),
+}
 DEFAULTS = {
-    "channels": "64",
+    "device": "auto",
+    "channels": "auto",
     "batch_size": "64",
     "steps": "2",
     "rounds": "3",
-    "device": "cpu",
     "precision": "32-true",
     "threads": "2",
+    "ways": ",".join([*WAYS, "naive"]),
+    **dict.fromkeys(PEERS, ""),
     "out": "benchmarks/results/train_step",
 }
-N_CRITIC = 5
-VARIANTS = {
-    "ganlab": [],
-    "plain layers": ["speed.fused_resampling=false"],
-    "contiguous": ["speed.channels_last=false"],
-}
-
-
-class NaiveUp(nn.Module):
-    """A residual block of G as the figure draws it: every convolution at the doubled size."""
-
-    def __init__(self, channels_in: int, channels: int) -> None:
-        super().__init__()
-        self.norms = nn.ModuleList([nn.BatchNorm2d(channels_in), nn.BatchNorm2d(channels)])
-        self.convolutions = nn.ModuleList(
-            [nn.Conv2d(channels_in, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)]
-        )
-        self.shortcut = nn.Conv2d(channels_in, channels, 1)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        residual = interpolate(relu(self.norms[0](maps)), scale_factor=2)
-        residual = self.convolutions[1](relu(self.norms[1](self.convolutions[0](residual))))
-        return residual + self.shortcut(interpolate(maps, scale_factor=2))
-
-
-class NaiveGenerator(nn.Module):
-    """SNGAN's ResNet generator at 32 px."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.linear = nn.Linear(128, channels * 16)
-        self.blocks = nn.Sequential(*(NaiveUp(channels, channels) for _ in range(3)))
-        self.last = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, 3, 3, padding=1), nn.Tanh()
-        )
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.last(self.blocks(self.linear(latents).view(-1, self.channels, 4, 4)))
-
-
-class NaiveDown(nn.Module):
-    """A residual block of D: pooling comes last, after the shortcut's convolution too."""
-
-    def __init__(self, channels_in: int, channels: int, downsample: bool, first: bool) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList(
-            [
-                spectral_norm(nn.Conv2d(channels_in, channels, 3, padding=1)),
-                spectral_norm(nn.Conv2d(channels, channels, 3, padding=1)),
-            ]
-        )
-        changes = downsample or channels_in != channels
-        self.shortcut = spectral_norm(nn.Conv2d(channels_in, channels, 1)) if changes else nn.Identity()
-        self.downsample, self.first = downsample, first
-
-    def forward(self, maps: Tensor) -> Tensor:
-        residual = self.convolutions[0](maps if self.first else relu(maps))
-        total = self.convolutions[1](relu(residual)) + self.shortcut(maps)
-        return avg_pool2d(total, 2) if self.downsample else total
-
-
-class NaiveDiscriminator(nn.Module):
-    """SNGAN's ResNet discriminator at 32 px."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        sizes = [(3, True), (channels, True), (channels, False), (channels, False)]
-        self.blocks = nn.Sequential(
-            *(NaiveDown(size, channels, down, number == 0) for number, (size, down) in enumerate(sizes))
-        )
-        self.linear = spectral_norm(nn.Linear(channels, 1, bias=False))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.linear(relu(self.blocks(images)).sum((2, 3))).squeeze(1)
-
-
-class NaiveLoop:
-    """Trains the naive networks as course code does."""
-
-    def __init__(self, channels: int, device: torch.device) -> None:
-        self.generator = NaiveGenerator(4 * channels).to(device)
-        self.discriminator = NaiveDiscriminator(2 * channels).to(device)
-        networks = (self.generator, self.discriminator)
-        self.optimizers = [
-            torch.optim.Adam(network.parameters(), 2e-4, (0.0, 0.9), foreach=False) for network in networks
-        ]
-        self.device = device
-
-    def iterate(self, images: Tensor) -> None:
-        """One update of G after five of D."""
-        g_optimizer, d_optimizer = self.optimizers
-        for real in images.chunk(N_CRITIC):
-            fake = self.generator(torch.randn(len(real), 128, device=self.device)).detach()
-            loss = relu(1 - self.discriminator(real)).mean() + relu(1 + self.discriminator(fake)).mean()
-            d_optimizer.zero_grad()
-            loss.backward()
-            d_optimizer.step()
-        fake = self.generator(torch.randn(len(real), 128, device=self.device))
-        loss = -self.discriminator(fake).mean()
-        g_optimizer.zero_grad()
-        loss.backward()
-        g_optimizer.step()
 
 
 class Clock(pl.Callback):
@@ -189,38 +107,56 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def run_ganlab(options: dict[str, str], overrides: list[str], images: Tensor, split: bool) -> dict[str, Any]:
-    """Trains some iterations; with `split`, slower, says where the time of one goes."""
+def compose(options: dict[str, str], *overrides: str) -> dict[str, Any]:
     channels = int(options["channels"])
     accelerator = "gpu" if options["device"].startswith("cuda") else "cpu"
-    config = compose_config(
+    return compose_config(
         *("model=sngan", "data=cifar10", "ema=default", f"data.batch_size={options['batch_size']}"),
         *(f"model.generator.channels={4 * channels}", f"model.discriminator.channels={2 * channels}"),
         *(f"trainer.accelerator={accelerator}", f"trainer.precision={options['precision']}", *overrides),
     )
-    module = build_module(config)
+
+
+def run_ganlab(options: dict[str, str], way: str, images: Tensor) -> float:
+    """Returns the seconds of an iteration."""
+    config = compose(options, *WAYS[way])
     clock = Clock(int(options["steps"]))
-    trainer = build_trainer(config, [clock])
-    with timed_parts(module, torch.device(options["device"])) if split else no_parts() as parts:
-        trainer.fit(module, train_dataloaders=Batches(images))
+    build_trainer(config, [clock]).fit(build_module(config), train_dataloaders=Batches(images))
+    return statistics.median(clock.seconds[1:])
+
+
+def split_iteration(options: dict[str, str], images: Tensor) -> dict[str, float]:
+    """Says where the time of ganlab's iteration goes.
+
+    Each part waits for the device, so the parts add up to more than an iteration takes.
+
+    Returns:
+        Shares of the time of an iteration, by part, and `seconds` of it.
+    """
+    config = compose(options)
+    module = build_module(config)
+    device = torch.device(options["device"])
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = Recorder(RunFolder(Path(folder) / "run"), Trackers({}), config, every_g_steps=1)
+        clock = Clock(int(options["steps"]))
+        with timed_parts(module, recorder, device) as spent:
+            trainer = build_trainer(config, [clock, recorder])
+            trainer.fit(module, train_dataloaders=Batches(images))
+    whole = sum(clock.seconds)
     return {
-        "seconds": statistics.median(clock.seconds[1:]),
-        "parts": dict(parts),
-        "steps": len(clock.seconds),
+        **{name: seconds / whole for name, seconds in spent.items()},
+        "seconds": whole / len(clock.seconds),
     }
 
 
 @contextmanager
-def no_parts() -> Iterator[dict[str, float]]:
-    yield {}
-
-
-@contextmanager
-def timed_parts(module: Any, device: torch.device) -> Iterator[dict[str, float]]:
-    """Adds up the seconds that parts of an iteration take; each waits for the device, so the sum is an upper bound."""
+def timed_parts(module: Any, recorder: Any, device: torch.device) -> Iterator[dict[str, float]]:
+    """Adds up the seconds that parts of an iteration take, the first, cold one included."""
     spent: dict[str, float] = defaultdict(float)
 
-    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(owner: Any, method: str, name: str) -> None:
+        function: Callable[..., Any] = getattr(owner, method)
+
         def call(*arguments: Any, **named: Any) -> Any:
             synchronize(device)
             started = time.perf_counter()
@@ -229,18 +165,20 @@ def timed_parts(module: Any, device: torch.device) -> Iterator[dict[str, float]]
             spent[name] += time.perf_counter() - started
             return result
 
-        return call
+        setattr(owner, method, call)
 
-    module._discriminator_step = timed("D", module._discriminator_step)
-    module._generator_step = timed("G", module._generator_step)
-    module._penalty_term = timed("penalty (within D)", module._penalty_term)
-    module._real_sub_batches = timed("data to device format", module._real_sub_batches)
-    module.ema.update = timed("EMA", module.ema.update)
+    timed(module, "_discriminator_step", "D")
+    timed(module, "_generator_step", "G")
+    timed(module, "_penalty_term", "penalty (within D)")
+    timed(module, "_real_sub_batches", "real images to range and layout")
+    timed(module.ema, "update", "EMA")
+    timed(recorder, "on_train_batch_end", "logging, every iteration")
     yield spent
 
 
-def run_naive(options: dict[str, str], images: Tensor, device: torch.device) -> float:
-    loop = NaiveLoop(int(options["channels"]), device)
+def time_loop(loop: Any, options: dict[str, str], images: Tensor) -> float:
+    """Returns the seconds of an iteration of a loop that is not ganlab's."""
+    device = torch.device(options["device"])
     real = (images.float() / 127.5 - 1).to(device)
     seconds = []
     for _ in range(int(options["steps"]) + 1):
@@ -250,13 +188,6 @@ def run_naive(options: dict[str, str], images: Tensor, device: torch.device) -> 
         synchronize(device)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[1:])
-
-
-def count_flops(options: dict[str, str], images: Tensor) -> int:
-    """Counts products and sums of one naive iteration, once."""
-    with FlopCounterMode(display=False) as counter:
-        NaiveLoop(int(options["channels"]), torch.device("cpu")).iterate(images.float())
-    return counter.get_total_flops()
 
 
 def peak_flops(device: torch.device) -> float:
@@ -273,67 +204,86 @@ def peak_flops(device: torch.device) -> float:
     return 2 * size**3 / best
 
 
+def read() -> dict[str, str]:
+    options = read_options(DEFAULTS)
+    if options["device"] == "auto":
+        options["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if options["channels"] == "auto":
+        options["channels"] = "16" if options["device"] == "cpu" else "64"
+    if unknown := set(options["ways"].split(",")) - {*WAYS, "naive"}:
+        raise SystemExit(f"no such way: {', '.join(unknown)}; ways: {', '.join([*WAYS, 'naive'])}")
+    return options
+
+
 def main() -> None:
-    options = DEFAULTS | dict(argument.split("=", 1) for argument in sys.argv[1:])
-    if unknown := options.keys() - DEFAULTS.keys():
-        raise SystemExit(f"no such option: {', '.join(unknown)}; options: {', '.join(DEFAULTS)}")
+    options = read()
     torch.set_num_threads(int(options["threads"]))
-    device = torch.device(options["device"])
+    device, channels = torch.device(options["device"]), int(options["channels"])
     images = torch.randint(0, 256, (int(options["batch_size"]) * N_CRITIC, 3, 32, 32), dtype=torch.uint8)
-    flops, peak = count_flops(options, images), peak_flops(device)
+    loops: dict[str, Callable[[], Any]] = {"naive": lambda: NaiveLoop(channels, device)}
+    for name, peer in PEERS.items():
+        if options[name]:
+            loops[name] = peer(Path(options[name]), channels, device)
+    chosen = [way for way in options["ways"].split(",") if way in WAYS]
+    others = [name for name in loops if name in PEERS or name in options["ways"].split(",")]
+    facts = {
+        **about(torch.cuda.get_device_name() if device.type == "cuda" else None),
+        "threads": options["threads"],
+        "channels": options["channels"],
+        "precision": options["precision"],
+        "TFLOP of one naive iteration": f"{count_flops(channels, images) / 1e12:.3f}",
+        "peak TFLOP/s of a float32 matrix product": f"{peak_flops(device) / 1e12:.3f}",
+    }
     seconds: dict[str, list[float]] = defaultdict(list)
+    memory: dict[str, float] = {}
     for _ in range(int(options["rounds"])):
-        for name, overrides in VARIANTS.items():
-            seconds[name].append(run_ganlab(options, overrides, images, split=False)["seconds"])
-        seconds["naive"].append(run_naive(options, images, device))
-    split = run_ganlab(options, [], images, split=True)
-    write(options, seconds, split, flops, peak)
+        for name in [*chosen, *others]:
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            taken = (
+                run_ganlab(options, name, images)
+                if name in WAYS
+                else time_loop(loops[name](), options, images)
+            )
+            seconds[name].append(taken)
+            if device.type == "cuda":
+                memory[name] = torch.cuda.max_memory_allocated() / 2**30
+            print(f"{name}: {taken:.3f} s", flush=True)
+    write(options, facts, seconds, memory, split_iteration(options, images))
 
 
 def write(
     options: dict[str, str],
+    facts: dict[str, str],
     seconds: dict[str, list[float]],
-    split: dict[str, Any],
-    flops: int,
-    peak: float,
+    memory: dict[str, float],
+    parts: dict[str, float],
 ) -> None:
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    on_gpu = options["device"].startswith("cuda")
-    about = {
-        "command": "python benchmarks/train_step.py " + " ".join(sys.argv[1:]),
-        "commit": git.stdout.strip(),
-        "device": torch.cuda.get_device_name() if on_gpu else f"{platform.machine()}, {os.cpu_count()} cores",
-        "threads": int(options["threads"]),
-        "torch": torch.__version__,
-        "TFLOP of one naive iteration": flops / 1e12,
-        "peak TFLOP/s of a float32 matrix product": peak / 1e12,
-        "peak memory in GiB": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
-    }
+    flops = float(facts["TFLOP of one naive iteration"])
+    peak = float(facts["peak TFLOP/s of a float32 matrix product"])
     num_images = int(options["batch_size"]) * N_CRITIC
+    baseline = median.get("naive", max(median.values()))
     table = [
-        "| way | s / iteration | iterations/s | real images/s | TFLOP/s | of peak | speed against naive |",
-        "|---|---|---|---|---|---|---|",
+        "| way | s / iteration | iterations/s | real images/s | TFLOP/s | of peak | memory, GiB | against naive |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, value in median.items():
         rate = flops / value
         table.append(
-            f"| {name} | {value:.3f} | {1 / value:.2f} | {num_images / value:.0f} | {rate / 1e12:.3f} | "
-            f"{rate / peak:.0%} | {median['naive'] / value:.2f} |"
+            f"| {name} | {value:.3f} | {1 / value:.2f} | {num_images / value:.0f} | {rate:.3f} | {rate / peak:.0%} "
+            f"| {memory.get(name, float('nan')):.2f} | {baseline / value:.2f} |"
         )
-    whole = split["seconds"]
-    shares = {name: value / split["steps"] for name, value in split["parts"].items()}
-    table += ["", "| part of ganlab's iteration | seconds | share |", "|---|---|---|"]
-    table += [f"| {name} | {value:.4f} | {value / whole:.1%} |" for name, value in shares.items()]
+    table += ["", f"Parts of ganlab's iteration ({parts['seconds']:.3f} s, cold one included):", ""]
+    table += ["| part | share |", "|---|---|"]
+    table += [f"| {name} | {share:.1%} |" for name, share in parts.items() if name != "seconds"]
     out = Path(options["out"])
     out.parent.mkdir(parents=True, exist_ok=True)
-    result = {**about, "options": options, "seconds": seconds, "parts": shares}
+    result = {**facts, "seconds": seconds, "memory in GiB": memory, "parts": parts}
     out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    text = "\n".join([*(f"{key}: {value}  " for key, value in about.items()), "", *table])
-    out.with_suffix(".md").write_text(f"# Training step\n\n{text}\n")
-    print(text)
+    text = "\n".join([*(f"{key}: {value}  " for key, value in facts.items()), "", *table])
+    out.with_suffix(".md").write_text(f"# Training step\n\n{text.replace('nan', '-')}\n")
+    print(text.replace("nan", "-"))
 
 
 if __name__ == "__main__":

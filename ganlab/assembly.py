@@ -1,5 +1,6 @@
 """Turns the configuration of a model into the module that trains it."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,7 @@ from ganlab.checkpoint import generator_weights, load_checkpoint
 from ganlab.config import Config
 from ganlab.ema import GeneratorEMA
 from ganlab.errors import ConfigurationError
-from ganlab.instantiation import build, check_arguments
+from ganlab.instantiation import build, check_arguments, locate
 from ganlab.interfaces import (
     AdversarialLoss,
     AuxiliaryObjective,
@@ -21,6 +22,7 @@ from ganlab.interfaces import (
     Generator,
     VariationalLoss,
 )
+from ganlab.models.recomputation import recompute_blocks
 from ganlab.models.resampling import set_fused
 from ganlab.modules.adversarial import GANModule
 from ganlab.modules.generative import Curve, GenerativeModule, Optimization
@@ -74,8 +76,13 @@ def build_module(config: Config) -> GenerativeModule:
         name: cast(AuxiliaryObjective, build(f"auxiliary.{name}", node))
         for name, node in config["auxiliary"].items()
     }
-    for objective in auxiliary.values():
+    for name, objective in auxiliary.items():
         objective.prepare(generator, discriminator)
+        if config["micro_batches"] > 1 and any(True for _ in objective.buffers()):
+            raise ConfigurationError(
+                f"micro_batches={config['micro_batches']}: auxiliary.{name} remembers something of each batch; take "
+                "micro_batches=1"
+            )
     augment = {name: build(f"augment.{name}", node) for name, node in config["augment"].items()}
     parts = {name: build(name, config[name]) for name in ("loss", "penalty")}
     if not isinstance(parts["loss"], AdversarialLoss):
@@ -95,6 +102,7 @@ def build_module(config: Config) -> GenerativeModule:
     named |= {f"auxiliary.{name}": part for name, part in auxiliary.items()}
     named |= {f"augment.{name}": part for name, part in augment.items()}
     module.scheduled_numbers = scheduled_numbers(curves, named)
+    _speed_up(module, config)
     return module
 
 
@@ -134,6 +142,18 @@ def initialize(module: GenerativeModule, options: Mapping[str, Any]) -> None:
         module.ema.generator.load_state_dict(module.generator.state_dict())
 
 
+def _speed_up(module: GenerativeModule, config: Config) -> None:
+    """Compiles the networks, or lets their blocks be computed again, where the configuration asks for it."""
+    speed = config["speed"]
+    if speed["compile"] is not None:
+        module.compile_networks(speed["compile"])
+    if speed["recompute"] and not sum(recompute_blocks(network) for network in module.networks.values()):
+        raise ConfigurationError(
+            f"speed.recompute: the networks of model={config['model']['name']} have no blocks of several layers; take "
+            "speed.recompute=false, or micro_batches to save memory"
+        )
+
+
 def _build_variational(config: Config, generator: Generator, common: dict[str, Any]) -> VAEModule:
     """Makes a variational autoencoder around its decoder, and refuses parts that only a GAN has."""
     for part in ("penalty", "constraint", "auxiliary", "balance", "augment"):
@@ -141,10 +161,17 @@ def _build_variational(config: Config, generator: Generator, common: dict[str, A
             raise ConfigurationError(
                 f"{part}: model={config['model']['name']} has no discriminator, take {part}=none"
             )
-    for key in ("n_critic", "top_k"):
-        if config[key] != 1:
+    usual = {
+        "n_critic": 1,
+        "top_k": 1,
+        "micro_batches": 1,
+        "joint_pass": False,
+        "power_iteration": "per_call",
+    }
+    for key, value in usual.items():
+        if config[key] != value:
             raise ConfigurationError(
-                f"{key}={config[key]}: model={config['model']['name']} has no discriminator, take {key}=1"
+                f"{key}={config[key]}: model={config['model']['name']} has no discriminator, take {key}={value}"
             )
     loss = build("loss", config["loss"])
     if not isinstance(loss, VariationalLoss):
@@ -155,22 +182,32 @@ def _build_variational(config: Config, generator: Generator, common: dict[str, A
     module = VAEModule(generator, encoder, loss, **common)
     parts = {"loss": loss, "ema": module.ema}
     module.scheduled_numbers = scheduled_numbers(read_curves(config["schedules"]), parts)
+    _speed_up(module, config)
     return module
 
 
 def _build_optimization(config: Config, curves: Mapping[str, Curve]) -> Optimization:
     optimizer = config["optimizer"]
+    # The scaler of 16-mixed hands scaled gradients to a fused optimiser, and clipping would see those.
+    fused = config["speed"]["fused_optimizer"] and config["trainer"]["precision"] != "16-mixed"
     return Optimization(
-        generator=_optimizer_factory("optimizer.generator", optimizer["generator"]),
-        discriminator=_optimizer_factory("optimizer.discriminator", optimizer["discriminator"]),
+        generator=_optimizer_factory("optimizer.generator", optimizer["generator"], fused),
+        discriminator=_optimizer_factory("optimizer.discriminator", optimizer["discriminator"], fused),
         schedule=build("schedule", config["schedule"]),
         n_critic=config["n_critic"],
+        micro_batches=config["micro_batches"],
+        joint_pass=config["joint_pass"],
+        normalize_once=config["power_iteration"] == "per_update",
         max_grad_norm_generator=config["max_grad_norm"]["generator"],
         max_grad_norm_discriminator=config["max_grad_norm"]["discriminator"],
         curves=optimizer_curves(curves, optimizer),
     )
 
 
-def _optimizer_factory(key: str, node: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
+def _optimizer_factory(
+    key: str, node: Mapping[str, Any], fused: bool
+) -> Callable[..., torch.optim.Optimizer]:
     check_arguments(key, node, {"params": []})  # now, not when training asks for it
+    if fused and "fused" in inspect.signature(locate(key, str(node["_target_"]))).parameters:
+        node = {"fused": True, **node}
     return lambda parameters: cast(torch.optim.Optimizer, build(key, node, params=list(parameters)))

@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.plugins.environments import SLURMEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganlab.assembly import build_discriminator, build_generator
@@ -31,6 +30,7 @@ from ganlab.cli import compose_group
 from ganlab.config import Config
 from ganlab.data.datamodule import GANDataModule
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.float32 import set_matmul_precision
 from ganlab.instantiation import TRUSTED, build, check_trusted
 from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
 from ganlab.metrics.evaluation import Evaluation
@@ -41,6 +41,7 @@ from ganlab.metrics.reference import ReferenceStatistics
 from ganlab.paths import cache_dir
 from ganlab.redaction import redact
 from ganlab.resume import Plan
+from ganlab.strategy import PerOptimizerDDPStrategy
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Trackers
 
@@ -181,20 +182,13 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
 def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Makes a Lightning trainer for one endless epoch: budget, checkpoints and logs are counted by ganlab."""
     options = config["trainer"]
+    set_matmul_precision(options["matmul_precision"])
     strategy: Any = "auto"
     if options["strategy"] == "ddp" or options["devices"] != 1 or options["num_nodes"] != 1:
-        # Each backward pass reaches one of the two networks; buffers are averaged by the module itself.
-        strategy = DDPStrategy(
-            timeout=timedelta(minutes=options["timeout_minutes"]),
-            find_unused_parameters=True,
-            broadcast_buffers=False,
-        )
+        strategy = PerOptimizerDDPStrategy(timeout=timedelta(minutes=options["timeout_minutes"]))
     precision = cast(Literal["32-true", "bf16-mixed", "16-mixed"], options["precision"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements, no list of devices
     warnings.filterwarnings("ignore", "GPU available but not used")
-    warnings.filterwarnings(
-        "ignore", ".*broadcast_buffers. is deprecated"
-    )  # its successor is not in older torch
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the averaged generator: always
     warnings.filterwarnings(
         "ignore", r".*isinstance\(treespec, LeafSpec\)"
@@ -206,6 +200,7 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
             num_nodes=options["num_nodes"],
             strategy=strategy,
             precision=precision,
+            sync_batchnorm=options["sync_batchnorm"],
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             max_epochs=-1,
             logger=False,
@@ -221,6 +216,10 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     if options["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
         raise ConfigurationError(
             "trainer.precision=16-mixed needs a GPU, and none is at hand; use bf16-mixed or 32-true"
+        )
+    if options["sync_batchnorm"] and trainer.strategy.root_device.type != "cuda":
+        raise ConfigurationError(
+            "trainer.sync_batchnorm=true needs GPUs, and none is at hand; use trainer.sync_batchnorm=false"
         )
     return trainer
 

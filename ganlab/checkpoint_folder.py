@@ -71,7 +71,7 @@ class CheckpointFolder:
     def save(self, payload: Mapping[str, Any], name: str = LAST) -> None:
         """Writes a checkpoint; before a new `last.ckpt`, the old one becomes `previous-1.ckpt`.
 
-        Where space is short, the oldest `previous-*.ckpt` are given up for the new file.
+        Where space is short, the oldest `previous-*.ckpt` are given up for the new file, if that makes room for it.
 
         Raises:
             DiskFullError: if there is no space even so; `last.ckpt` is then untouched.
@@ -84,7 +84,7 @@ class CheckpointFolder:
                 save_checkpoint(path, payload, self._rotate if name == LAST else lambda: None)
                 return
             except DiskFullError:
-                if not self._give_up_oldest():
+                if not self._give_up_oldest(path):
                     raise
 
     def keep_last_as(self, name: str) -> None:
@@ -112,20 +112,25 @@ class CheckpointFolder:
 
     def _check_space(self, path: Path) -> None:
         """Spares a full disk an attempt that must fail: states of a run are all of one size."""
-        last = self.path / LAST
-        with storing(path):
-            free = shutil.disk_usage(self.path).free
-            needed = (last.stat().st_size if last.exists() else 0) + _SPARE_BYTES
+        free, needed = self._room_for(path)
         if free < needed:
             raise DiskFullError(
                 f"{path}: needs {needed / 2**20:.1f} MiB, and {free / 2**20:.1f} MiB are free; the previous checkpoint "
                 "is kept; free some space"
             )
 
-    def _give_up_oldest(self) -> bool:
-        """Deletes the oldest earlier state, if `last.ckpt` makes it dispensable."""
+    def _room_for(self, path: Path) -> tuple[int, int]:
+        """Returns the free bytes, and those that a new state needs."""
+        last = self.path / LAST
+        with storing(path):
+            free = shutil.disk_usage(self.path).free
+            return free, (last.stat().st_size if last.exists() else 0) + _SPARE_BYTES
+
+    def _give_up_oldest(self, new: Path) -> bool:
+        """Deletes the oldest earlier state, if `last.ckpt` makes it dispensable and all of them together suffice."""
         previous = self._previous()
-        if not previous or not (self.path / LAST).exists():
+        free, needed = self._room_for(new)
+        if not (self.path / LAST).exists() or sum(_size(path) for _, path in previous) < max(1, needed - free):
             return False
         with storing(previous[-1][1]):
             previous[-1][1].unlink()
@@ -154,6 +159,12 @@ class CheckpointFolder:
 
     def _aged(self, age: int) -> Path:
         return self.path / f"previous-{age}.ckpt"
+
+
+def _size(path: Path) -> int:
+    """Returns the bytes that deleting a file frees: none while it has another name, e.g. `best.ckpt`."""
+    status = path.stat()
+    return status.st_size if status.st_nlink == 1 else 0
 
 
 def _g_step(path: Path) -> float:

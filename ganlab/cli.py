@@ -181,7 +181,8 @@ def explain(error: Exception, config_name: str, arguments: Sequence[str]) -> str
         key = match[1].split("@")[0]
         return f"{key}: no such key{_nearest(key, _known_keys(config_name, arguments))}"
     if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        options = re.findall(r"^\t(.+)$", text, re.MULTILINE)
+        listed = text.split("Config search path:")[0]
+        options = re.findall(r"^\t(.+)$", listed, re.MULTILINE)
         return f"{match[1]}={match[2]}: no such option{_nearest(match[2], options)}; options: {', '.join(options)}"
     if match := re.search(r"Key '([^']+)' (?:is )?not in", text):
         key = getattr(error, "full_key", None) or match[1]

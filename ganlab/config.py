@@ -83,8 +83,10 @@ class Trainer(Section):
     num_nodes: PositiveInt
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    matmul_precision: Literal["highest", "high", "medium"]
     timeout_minutes: PositiveFloat
     check_ranks_every_g_steps: PositiveInt | None
+    sync_batchnorm: bool
 
 
 class Evaluate(Section):
@@ -131,7 +133,11 @@ class Speed(Section):
     """How the same mathematics is computed; results are equal up to rounding."""
 
     channels_last: bool
+    data_on_device: Literal["auto"] | bool
     fused_resampling: bool
+    fused_optimizer: bool
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None
+    recompute: bool
 
 
 class TrainConfig(Section):
@@ -153,6 +159,9 @@ class TrainConfig(Section):
     schedules: dict[str, Any]
     top_k: Annotated[float, Field(gt=0, le=1)]
     n_critic: PositiveInt
+    micro_batches: PositiveInt
+    joint_pass: bool
+    power_iteration: Literal["per_call", "per_update"]
     speed: Speed
     budget: Budget
     seed: NonNegativeInt
@@ -212,6 +221,7 @@ def validate(composed: DictConfig) -> Config:
         fault = "is missing" if isinstance(error, MissingMandatoryValue) else _first_line(error)
         raise ConfigurationError(f"{key}: {fault}; give it as {key}=VALUE") from error
     _check_limits(config)
+    _check_speed(config)
     config["run_name"] = config["run_name"] or default_run_name(config)
     config["run_dir"] = config["run_dir"] or f"runs/{config['run_name']}"
     return config
@@ -264,6 +274,32 @@ def _check_limits(config: Config) -> None:
     if trainer["precision"] == "16-mixed" and trainer["accelerator"] == "cpu":
         raise ConfigurationError(
             "trainer.precision=16-mixed needs a GPU, but trainer.accelerator=cpu; use bf16-mixed or 32-true"
+        )
+    if trainer["sync_batchnorm"] and trainer["accelerator"] == "cpu":
+        raise ConfigurationError(
+            "trainer.sync_batchnorm=true needs GPUs, but trainer.accelerator=cpu; use trainer.sync_batchnorm=false"
+        )
+
+
+def _check_speed(config: Config) -> None:
+    """Refuses ways of computing that would not give the same results together."""
+    num_parts, batch_size = config["micro_batches"], config["data"]["batch_size"]
+    if batch_size % num_parts:
+        raise ConfigurationError(
+            f"micro_batches={num_parts}: must divide data.batch_size={batch_size}; take a divisor of it"
+        )
+    if num_parts > 1 and config["balance"]:
+        raise ConfigurationError(
+            f"micro_batches={num_parts}: a balance decides on a whole batch; take balance=none or micro_batches=1"
+        )
+    if config["speed"]["compile"] and config["speed"]["recompute"]:
+        raise ConfigurationError(
+            "speed.recompute: compiled networks choose by themselves what they keep; take speed.compile=null or "
+            "speed.recompute=false"
+        )
+    if config["speed"]["recompute"] and config["power_iteration"] == "per_call":
+        raise ConfigurationError(
+            "speed.recompute: needs the weights that a block had in its first pass; take power_iteration=per_update"
         )
 
 

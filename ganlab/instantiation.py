@@ -63,7 +63,7 @@ def check_arguments(key: str, node: Mapping[str, Any], extra: Mapping[str, Any])
             check_arguments(f"{key}.{name}", value, {})
     if "_target_" not in node:
         raise ConfigurationError(f"{key}: has no _target_; choose an option of its group, e.g. {key}=none")
-    target = _locate(key, str(node["_target_"]))
+    target = locate(key, str(node["_target_"]))
     parameters = inspect.signature(target).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
@@ -98,7 +98,12 @@ def _check_value(key: str, value: Any, hint: Any) -> None:
         raise ConfigurationError(f"{key}: got the text {value!r}, but it must be {hint}")
 
 
-def _locate(key: str, target: str) -> Callable[..., Any]:
+def locate(key: str, target: str) -> Callable[..., Any]:
+    """Imports what a `_target_` names.
+
+    Raises:
+        ConfigurationError: if it cannot be imported.
+    """
     try:
         return cast(Callable[..., Any], get_object(target))
     except Exception as error:

@@ -35,6 +35,15 @@ class Noise:
         self._rank = rank
         self._world_size = world_size
 
+    def parts(self, num: int) -> "list[Noise]":
+        """Splits the stream for `num` equal parts of this rank's images: each draws its own rows of what comes next."""
+        streams = []
+        for part in range(num):
+            stream = Noise(0, self._device, self._rank * num + part, self._world_size * num)
+            stream._generator.set_state(self._generator.get_state())
+            streams.append(stream)
+        return streams
+
     def normal(self, num: int, *shape: int) -> Tensor:
         """Draws standard normal numbers of shape `(num, *shape)`: this rank's rows of the whole batch."""
         whole = torch.randn(num * self._world_size, *shape, generator=self._generator, device=self._device)

@@ -24,6 +24,7 @@ ROWS = (
         "interfaces",
         "images",
         "batch",
+        "float32",
         "schedules",
         "ema",
         "redaction",
@@ -32,7 +33,7 @@ ROWS = (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
         *("drawing", "paths", "tables"),
     ),
-    ("modules", "data", "scoring", "config", "exported"),
+    ("modules", "strategy", "data", "scoring", "config", "exported"),
     ("tracking", "reading"),
     ("checkpoint", "sweeping"),
     ("checkpoint_folder",),
@@ -86,7 +87,9 @@ CONFIGURED = {
     "export",
 }
 ONLY_IN = {
-    "pytorch_lightning": {"modules", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"},
+    "pytorch_lightning": {
+        *("modules", "strategy", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"),
+    },
     "lightning": set(),  # the same library by another name, whose classes are not those of pytorch_lightning
     "hydra": CONFIGURED,
     "omegaconf": CONFIGURED,
@@ -198,7 +201,7 @@ def libraries_stay_in_their_rooms(source: Source) -> Iterator[str]:
 
 
 def gradients_go_through_lightning(source: Source) -> Iterator[str]:
-    """`backward()` without `manual_` skips the loss scaler and, under DDP, the exchange of gradients."""
+    """`backward()` without `manual_` skips the loss scaler and the precision of the backward pass."""
     for node in source.nodes:
         if (
             isinstance(node, ast.Call)

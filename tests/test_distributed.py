@@ -55,9 +55,9 @@ MANY["others"] = each("constraint") | each("balance") | {"conditional": CONDITIO
 def test_two_processes_equal_one_with_the_double_batch(
     tmp_path: Path, parts: dict[str, tuple[str, ...]]
 ) -> None:
-    """D1. Catches: no gradient synchronisation (backward outside manual_backward), the same latents, images, flips or
-    interpolation points on both ranks, ranks that sum instead of average, and a loss of batch means that takes those of
-    its own rank. The ranks' weights and buffers are compared bit for bit in every iteration."""
+    """D1. Catches: no gradient synchronisation, the same latents, images, flips or interpolation points on both ranks,
+    ranks that sum instead of average, and a loss of batch means that takes those of its own rank. The
+    ranks' weights and buffers are compared bit for bit in every iteration."""
     recipes = {name: (*RECIPE, *overrides, "budget.g_steps=2") for name, overrides in parts.items()}
     pair = [
         (*recipe, *PAIR, "data.batch_size=4", f"run_dir={tmp_path / name / 'two'}")

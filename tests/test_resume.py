@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ganlab.callbacks.interrupt import Interrupt
+from ganlab.callbacks.interrupt import REPEAT_SECONDS, Interrupt
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError, StorageError
@@ -237,6 +238,7 @@ def test_second_signal_leaves_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     def interrupted_step(self: GANModule, *arguments: Any) -> Any:
         if self.counters.g_step == 3:
             signal.raise_signal(signal.SIGINT)
+            time.sleep(1.2 * REPEAT_SECONDS)
             signal.raise_signal(signal.SIGINT)
         return step(self, *arguments)
 

@@ -3,12 +3,14 @@
     python experiments/soak/soak.py [minutes=60] [seed=0] [out=experiments/soak/result.json]
 
 About two thirds of the time go to the disturbed run, which is started again with the same command whenever it has
-ended; then it is asked to stop, and the same number of iterations is trained once without a fault. Every tensor of both
-checkpoints is compared by its SHA-256. As root the run lies on a small tmpfs, so that the disk can be filled.
+ended; then it is asked to stop, and the same number of iterations is trained once without a fault and without W&B.
+Every tensor of both checkpoints is compared by its SHA-256. As root the run lies on a small tmpfs, so that the disk can
+be filled. It needs Linux, for `/proc`.
 """
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -20,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +49,12 @@ RECIPE = (
         "ema=default",
         "augment=diffaugment",
         "metrics=none",
-        "logger=none",
     ),
     *("samples.every_g_steps=null", "samples.num=4", "log.every_g_steps=1", "watchdog.action=none"),
     *("checkpoint.every_g_steps=20", "checkpoint.keep_every_g_steps=1000"),
 )
-DISK_BYTES = 64 << 20
+DISK_BYTES = 512 << 20
+"""An iteration leaves 1.2 kB there, most of it W&B's: about 150 MB in an hour on an idle machine."""
 START_SECONDS = 600.0
 """Longer than this without a first iteration is a fault of its own."""
 
@@ -60,9 +63,10 @@ START_SECONDS = 600.0
 class Report:
     """What happened to the disturbed run."""
 
-    faults: dict[str, int] = field(default_factory=dict)
     steps_lost: dict[str, list[int]] = field(default_factory=dict)
-    """Iterations done twice after each fault, by its kind."""
+    """Iterations that had to be done again after each fault, by its kind."""
+    without_target: dict[str, int] = field(default_factory=dict)
+    """Turns of a fault that found nothing to hurt, by its kind; they are not counted as faults."""
     restarts: int = -1  # the first start is none
     other_ends: list[str] = field(default_factory=list)
     """Ends that no signal of ours explains: exit status and last line."""
@@ -74,13 +78,13 @@ class Report:
     def table(self) -> str:
         """Returns the report as Markdown."""
         lines = ["| fault | times | iterations lost in all | at most |", "|---|---|---|---|"]
-        for kind, times in sorted(self.faults.items()):
-            lost = self.steps_lost.get(kind, [])
-            lines.append(f"| {kind} | {times} | {sum(lost)} | {max(lost, default=0)} |")
+        for kind, lost in sorted(self.steps_lost.items()):
+            lines.append(f"| {kind} | {len(lost)} | {sum(lost)} | {max(lost)} |")
         ends = "; ".join(self.other_ends) or "none"
         lines += [
             "",
             f"{self.g_steps} iterations in {self.minutes:.1f} minutes, {self.restarts} restarts; other ends: {ends}.",
+            *(f"{kind}: {times} turns found none." for kind, times in self.without_target.items()),
             f"{self.tensors} tensors and counters compared with the undisturbed run: {len(self.mismatches)} differ.",
         ]
         return "\n".join(lines)
@@ -102,9 +106,16 @@ class DisturbedRun:
         self._filler = folder / "filler"
         self._dice = dice
         self._process = self._start()
-        self._kinds = ["SIGKILL", "SIGKILL and a damaged last.ckpt", "SIGTERM", "SIGSTOP and SIGCONT"]
-        self._kinds += ["full disk"] if can_fill else []
-        dice.shuffle(self._kinds)
+        acts: dict[str, Callable[[], int | None]] = {
+            "SIGKILL": partial(self._end_and_start, signal.SIGKILL),
+            "SIGKILL and a damaged last.ckpt": partial(self._end_and_start, signal.SIGKILL, damage=True),
+            "SIGTERM": partial(self._end_and_start, signal.SIGTERM),
+            "SIGSTOP and SIGCONT": self._stop_for_a_while,
+            "wandb-core killed": self._kill_wandb_core,
+            **({"full disk": self._fill_the_disk} if can_fill else {}),
+        }
+        # In turn, so that a short soak has them all too.
+        self._acts = itertools.cycle(dice.sample(list(acts.items()), len(acts)))
 
     def disturb_for(self, seconds: float) -> None:
         """Disturbs the run at random moments, and in the end lets it save and stop."""
@@ -113,40 +124,52 @@ class DisturbedRun:
             self._wait_for_progress()
             time.sleep(self._dice.expovariate(1 / 4))
             if self._process.poll() is None:
-                self._disturb(self._next_kind())
+                self._disturb(*next(self._acts))
         self._wait_for_progress()
         self._end_with(signal.SIGTERM)
 
-    def _next_kind(self) -> str:
-        """Takes the kinds in turn, so that a short soak has them all too."""
-        return self._kinds[sum(self.report.faults.values()) % len(self._kinds)]
+    def _disturb(self, kind: str, act: Callable[[], int | None]) -> None:
+        steps_lost = act()
+        if steps_lost is None:
+            self.report.without_target[kind] = self.report.without_target.get(kind, 0) + 1
+        else:
+            self.report.steps_lost.setdefault(kind, []).append(steps_lost)
 
-    def _disturb(self, kind: str) -> None:
-        self.report.faults[kind] = self.report.faults.get(kind, 0) + 1
+    def _end_and_start(self, number: signal.Signals, damage: bool = False) -> int:
+        self._end_with(number)
         before = self.run.last_metrics().get("g_step", 0)
-        if kind == "SIGSTOP and SIGCONT":
-            self._process.send_signal(signal.SIGSTOP)
-            time.sleep(self._dice.uniform(0, 3))
-            self._process.send_signal(signal.SIGCONT)
-            return
-        if kind == "full disk":
-            with contextlib.suppress(OSError):
-                self._filler.write_bytes(bytes(DISK_BYTES))
-            time.sleep(self._dice.uniform(1, 6))
-            self._filler.unlink()
-            return
-        self._end_with(signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)
-        before = max(before, self.run.last_metrics().get("g_step", 0))
-        if "damaged" in kind:
+        if damage:
             self._flip_a_bit(self.run.checkpoints / "last.ckpt")
         self._process = self._start()
         self._wait_for_progress()
         resumed = re.findall(r"(?:continues at g_step (\d+)|starts) in ", self._log.read_text())
-        self.report.steps_lost.setdefault(kind, []).append(before - int(resumed[-1] or 0))
+        return before - int(resumed[-1] or 0)
+
+    # What follows leaves the process alive; if it ends of it, `_wait_for_progress` will note that.
+
+    def _stop_for_a_while(self) -> int:
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(self._dice.uniform(0, 3))
+        self._process.send_signal(signal.SIGCONT)
+        return 0
+
+    def _fill_the_disk(self) -> int:
+        with contextlib.suppress(OSError):
+            self._filler.write_bytes(bytes(DISK_BYTES))
+        time.sleep(self._dice.uniform(1, 6))
+        self._filler.unlink()
+        return 0
+
+    def _kill_wandb_core(self) -> int | None:
+        """Kills the service of W&B; there is none while W&B starts, or when it has been given up."""
+        found = descendants(self._process.pid, "wandb-core")
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+        return 0 if found else None
 
     def _start(self) -> "subprocess.Popen[str]":
         self.report.restarts += 1
-        return start(self.run.path, 10**9, self._log)
+        return start(self.run.path, 10**9, self._log, logger="wandb")
 
     def _end_with(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -179,7 +202,22 @@ class DisturbedRun:
             path.write_bytes(content)
 
 
-def start(run_dir: Path, g_steps: int, log: Path) -> "subprocess.Popen[str]":
+def descendants(pid: int, name: str) -> list[int]:
+    """Returns the processes of that name below a process."""
+    children: dict[int, list[tuple[int, str]]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            number, command, rest = re.split(r" \(|\) ", path.read_text())
+            children.setdefault(int(rest.split()[1]), []).append((int(number), command))
+    found, waiting = [], [pid]
+    while waiting:
+        for child, command in children.get(waiting.pop(), []):
+            waiting.append(child)
+            found += [child] if command == name else []
+    return found
+
+
+def start(run_dir: Path, g_steps: int, log: Path, logger: str) -> "subprocess.Popen[str]":
     """Starts the training command, which continues what is in the folder."""
     command = [
         sys.executable,
@@ -188,6 +226,7 @@ def start(run_dir: Path, g_steps: int, log: Path) -> "subprocess.Popen[str]":
         *RECIPE,
         f"run_dir={run_dir}",
         f"budget.g_steps={g_steps}",
+        f"logger={logger}",
     ]
     with log.open("a") as file:
         return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, text=True, cwd=log.parent)
@@ -232,7 +271,7 @@ def soak(minutes: float, seed: int) -> Report:
         state = load_checkpoint(disturbed.run.checkpoints / "last.ckpt")
         report.g_steps = state["counters"]["g_step"]
         undisturbed = Path(scratch) / "undisturbed"
-        if start(undisturbed, report.g_steps, log).wait():
+        if start(undisturbed, report.g_steps, log, logger="none").wait():
             raise SystemExit(log.read_text())
         given = dict(digests(state))
         wanted = dict(digests(load_checkpoint(undisturbed / "checkpoints" / "last.ckpt")))

@@ -1,9 +1,11 @@
 """Stops at an iteration boundary, with a checkpoint, when the process is asked to end."""
 
+import math
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -19,6 +21,13 @@ from ganlab.modules.generative import GenerativeModule
 
 REQUEUE_STATUS = os.EX_TEMPFAIL
 """Exit status 75 after SIGUSR1, "try again later": schedulers can be told to start a job anew on it."""
+
+REPEAT_SECONDS = 0.5
+"""A signal within this time of the first is the same one: `scancel` signals a sweep's job directly and through its
+parent, torchrun's ranks get those of the terminal and of torchrun."""
+
+JUDGE_SECONDS = 0.1
+"""How long a signal's handler waits for the thread that knows when it came."""
 
 LEAVE_SECONDS = 2.0
 """How long after the second signal its handler may take to be called."""
@@ -37,11 +46,11 @@ class Interrupted(GanlabError):
 class Interrupt(pl.Callback):
     """Turns SIGINT, SIGTERM and SIGUSR1 into a save at the next iteration boundary.
 
-    A second SIGINT or SIGTERM ends the process at once, wherever it is. SIGUSR1 is the warning that Slurm gives before
-    a job is pre-empted or out of time (`--signal=USR1@120`): under Slurm the job is queued again, elsewhere the exit
-    status 75 asks for it. Several ranks tell each other in every iteration, so that all of them stop at the same one. A
-    signal that comes while an iteration is scored is answered after that, and one that comes when training is over,
-    which `checkpointing` has saved before, at once.
+    A second SIGINT or SIGTERM, more than `REPEAT_SECONDS` after the first, ends the process at once, wherever it is.
+    SIGUSR1 is the warning that Slurm gives before a job is pre-empted or out of time (`--signal=USR1@120`): under Slurm
+    the job is queued again, elsewhere the exit status 75 asks for it. Several ranks tell each other in every iteration,
+    so that all of them stop at the same one. A signal that comes while an iteration is scored is answered after that,
+    and one that comes when training is over, which `checkpointing` has saved before, at once.
 
     Args:
         checkpointing: saves; stands before this one in the list of callbacks.
@@ -66,7 +75,7 @@ class Interrupt(pl.Callback):
             signal.signal(number, self._receive)
         self._second.start()
         if trainer.received_sigterm:  # it came while Lightning had the signals
-            self._received = signal.SIGTERM
+            signal.raise_signal(signal.SIGTERM)
         # It asks all ranks and waits for the device, in every iteration, and hides that another rank is gone.
         setattr(trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor", lambda: None)  # noqa: B010
 
@@ -103,6 +112,8 @@ class Interrupt(pl.Callback):
 
     def _receive(self, signal_number: int, frame: FrameType | None) -> None:
         if self._received in self.SIGNALS and signal_number in self.SIGNALS:
+            if not self._second.came():
+                return
             self._second.stop()
             # Not KeyboardInterrupt, which Lightning turns into status 1.
             raise SystemExit(128 + signal_number)
@@ -122,6 +133,8 @@ class Interrupt(pl.Callback):
         sequel = "run the same command again to continue"
         if received == Interrupt.PREEMPTION and trainer.is_global_zero:
             sequel = _requeue() or sequel
+        # Lightning gives the signals back next: one that repeats this would end the process before it has said how.
+        time.sleep(REPEAT_SECONDS)
         raise Interrupted(received, module.counters.g_step, sequel)
 
 
@@ -129,7 +142,8 @@ class _SecondSignal:
     """Ends the process after the second signal where Python's handlers cannot run.
 
     They run in the main thread alone, which may be waiting for another rank or for the device. The bytes that the
-    interpreter writes to a pipe at each signal are read by a thread, which gives the handlers `LEAVE_SECONDS`.
+    interpreter writes to a pipe at each signal are read by a thread, which knows when they came, and gives the handlers
+    `LEAVE_SECONDS` after the second.
 
     Args:
         numbers: of the signals that count.
@@ -139,6 +153,7 @@ class _SecondSignal:
         self._numbers = numbers
         self._pipe: tuple[int, int] | None = None
         self._previous = -1
+        self._came = threading.Event()
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -156,14 +171,22 @@ class _SecondSignal:
             os.close(self._pipe[1])  # which the thread sees
             self._pipe = None
 
+    def came(self) -> bool:
+        """Says whether the signal that is being handled is a second one and not the first again."""
+        return self._stopped.is_set() or self._came.wait(JUDGE_SECONDS)
+
     def _count(self, pipe: int) -> None:
-        num_received = 0
-        while num_received < 2 and (byte := os.read(pipe, 1)):
-            num_received += byte[0] in self._numbers
-            number = byte[0]
+        first = math.inf
+        while byte := os.read(pipe, 1):
+            if byte[0] not in self._numbers:
+                continue
+            first = min(first, time.monotonic())
+            if time.monotonic() - first > REPEAT_SECONDS:
+                self._came.set()
+                if not self._stopped.wait(LEAVE_SECONDS):
+                    os._exit(128 + byte[0])
+                break
         os.close(pipe)
-        if num_received == 2 and not self._stopped.wait(LEAVE_SECONDS):
-            os._exit(128 + number)
 
 
 def _forget_wakeup() -> None:

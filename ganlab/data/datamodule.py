@@ -10,22 +10,29 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from ganlab.data.batches import Batch, Indexed, ResidentBatches
 from ganlab.data.sampling import IterationSampler
 from ganlab.data.source import ImageSource
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import ImageData
 
-Batch = tuple[Tensor, Tensor | None]
-"""Images `(n_critic * batch_size, C, H, W)`, uint8 or, for points, float32; and their labels or `None`."""
+RESIDENT_BYTES = 1 << 30
+"""Images up to this size are put on the device that trains, unless `on_device` says otherwise."""
 
 
 class GANDataModule(pl.LightningDataModule):
-    """One data set, as whole splits and as an endless train loader of which each batch is one iteration.
+    """One data set, as whole splits and as endless training batches, each of which is one iteration.
 
-    The batch of iteration `b` depends on `(seed, b, rank, world_size)` alone; see `IterationSampler`. Set
-    `start_iteration` before fitting to continue a run. Needs `Trainer(use_distributed_sampler=False)`.
+    The batch of iteration `b` depends on `(seed, b, rank, world_size)` alone; see `IterationSampler`. Needs
+    `Trainer(use_distributed_sampler=False)`.
+
+    Attributes:
+        start_iteration: set it before fitting to continue a run.
+        on_device: whether the images are put on the device that trains, once, and batches made there; else a loader
+            reads them, and a GPU gets each batch from pinned memory while it computes. `None`: where they are small and
+            no `num_workers` are asked for. The batches are the same.
 
     Args:
         source: where the images come from.
@@ -35,7 +42,7 @@ class GANDataModule(pl.LightningDataModule):
         batch_size: images in one discriminator update on one device.
         horizontal_flip: whether training mirrors real images at random; the training step does it.
         labels: whether batches carry labels.
-        num_workers: loader processes; 0 is fast enough for data in memory.
+        num_workers: loader processes, for data that do not stay on the device.
         n_critic: discriminator updates in an iteration.
         seed: of the run; decides the order.
         cache_dir: for prepared images; default `$GANLAB_CACHE`, else `~/.cache/ganlab`.
@@ -71,6 +78,7 @@ class GANDataModule(pl.LightningDataModule):
         self.seed = seed
         self.cache_dir = Path(cache_dir or os.environ.get("GANLAB_CACHE") or "~/.cache/ganlab").expanduser()
         self.start_iteration = 0
+        self.on_device: bool | None = None
         self._splits: dict[str, ImageData] = {}
 
     def data(self, split: str) -> ImageData:
@@ -98,18 +106,26 @@ class GANDataModule(pl.LightningDataModule):
         """Downloads and prepares on one process of each machine; the others then find it done."""
         self.data("train")
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Returns the endless loader of iterations, from `start_iteration`."""
+    def train_dataloader(self) -> "ResidentBatches | DataLoader[Batch]":
+        """Returns the endless iterations from `start_iteration`.
+
+        Raises:
+            ConfigurationError: if the data shall stay on a device that they do not fit on.
+        """
         data = self.data("train")
+        indexed = Indexed(data.images, data.labels if self.labels else None)
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        device = trainer.strategy.root_device if trainer else torch.device("cpu")
+        if self._stays_on_device(data.images):
+            return ResidentBatches(indexed.to(device), self._sampler(rank, world_size, device))
         return DataLoader(
-            _Indexed(data.images, data.labels if self.labels else None),
+            indexed,
             batch_sampler=self._sampler(rank, world_size),
             collate_fn=_unchanged,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
+            pin_memory=device.type == "cuda",  # Lightning then copies without waiting
             generator=torch.Generator(),  # else the loader draws its workers' seed from the global generator
         )
 
@@ -121,7 +137,12 @@ class GANDataModule(pl.LightningDataModule):
             "its last checkpoint: give it more memory, or set data.num_workers=0"
         )
 
-    def _sampler(self, rank: int, world_size: int) -> IterationSampler:
+    def _stays_on_device(self, images: Tensor) -> bool:
+        if self.on_device is None:
+            return self.num_workers == 0 and images.nbytes <= RESIDENT_BYTES
+        return self.on_device
+
+    def _sampler(self, rank: int, world_size: int, device: torch.device | None = None) -> IterationSampler:
         data = self.data("train")
         if self.labels and data.labels is None:
             raise DataError(f"data.labels=true, but {self.name} has no labels: set data.labels=false")
@@ -133,24 +154,12 @@ class GANDataModule(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
             start_iteration=self.start_iteration,
+            device=device,
         )
 
 
-class _Indexed(Dataset[Batch]):
-    """Takes whole batches out of tensors."""
-
-    def __init__(self, images: Tensor, labels: Tensor | None) -> None:
-        self._images = images
-        self._labels = labels
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        chosen = torch.tensor(indices)
-        images = self._images.index_select(0, chosen)
-        return images, None if self._labels is None else self._labels.index_select(0, chosen)
-
-
 def _unchanged(batch: Any) -> Any:
-    """Collates nothing: `_Indexed` returns whole batches."""
+    """Collates nothing: `Indexed` returns whole batches."""
     return batch
 
 

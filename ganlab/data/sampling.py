@@ -29,6 +29,7 @@ class IterationSampler:
         rank: of this process, in `[0, world_size)`.
         world_size: number of processes.
         start_iteration: where the iterator begins, >= 0.
+        device: where `indices` lie, default the CPU; it draws them, so they are the same everywhere.
 
     Raises:
         DataError: if there are fewer images than one slot takes.
@@ -43,6 +44,7 @@ class IterationSampler:
         rank: int = 0,
         world_size: int = 1,
         start_iteration: int = 0,
+        device: torch.device | None = None,
     ) -> None:
         if batch_size < 1 or sub_batches < 1:
             raise ConfigurationError(
@@ -61,23 +63,29 @@ class IterationSampler:
         self._seed = seed
         self._rank = rank
         self._world_size = world_size
-        self._start_iteration = start_iteration
+        self.start_iteration = start_iteration
+        self._device = device
         self._permutation = (-1, torch.empty(0, dtype=torch.int64))  # of the epoch last used
 
     def __iter__(self) -> Iterator[list[int]]:
-        for iteration in itertools.count(self._start_iteration):
+        for iteration in itertools.count(self.start_iteration):
             yield self.batch(iteration)
 
     def batch(self, iteration: int) -> list[int]:
-        """Returns the indices of one iteration on this rank: `sub_batches * batch_size` of them, in order."""
+        """Returns what `indices` does, as a list."""
+        return self.indices(iteration).tolist()
+
+    def indices(self, iteration: int) -> Tensor:
+        """Returns the indices of one iteration on this rank, int64 `(sub_batches * batch_size,)`, in order."""
         first = iteration * self._sub_batches
-        return torch.cat([self._sub_batch(k) for k in range(first, first + self._sub_batches)]).tolist()
+        return torch.cat([self._sub_batch(k) for k in range(first, first + self._sub_batches)])
 
     def _sub_batch(self, k: int) -> Tensor:
         """This rank's share of the `k`-th slot since the start of training."""
         epoch, slot = divmod(k, self._slots_per_epoch)
         if self._permutation[0] != epoch:
             generator = torch.Generator().manual_seed(mix(self._seed, "permutation", epoch))
-            self._permutation = (epoch, torch.randperm(self._num_images, generator=generator))
+            permutation = torch.randperm(self._num_images, generator=generator)
+            self._permutation = (epoch, permutation.to(self._device))
         first = (slot * self._world_size + self._rank) * self._batch_size
         return self._permutation[1][first : first + self._batch_size]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.float32 import exact_float32
 from ganlab.images import to_uint8
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics.extractors.points import Points
@@ -27,12 +28,8 @@ def extract(extractor: FeatureExtractor, images: Tensor, device: torch.device) -
         DataError: the features are not finite.
     """
     images = images.to(device)
-    # TF32 convolutions would move features by about 1e-3 between GPUs and CPUs.
-    with (
-        torch.no_grad(),
-        torch.autocast(device.type, enabled=False),
-        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-    ):
+    # TF32 would move features by about 1e-3 between GPUs and CPUs.
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), exact_float32():
         features = extractor(images if isinstance(extractor, Points) else to_uint8(images))
     if not all(field.isfinite().all() for field in features if field is not None):
         raise DataError(

@@ -78,18 +78,23 @@ def normalize_embeddings(network: nn.Module) -> None:
 
 
 @contextmanager
-def normalized_once(network: nn.Module) -> Iterator[None]:
+def normalized_once(network: nn.Module, iterates: bool = True) -> Iterator[None]:
     """Normalises the weights of `network` now, and keeps them while the block runs, however often it is called.
 
     One power iteration for the whole block instead of one for each call; layers whose matrices have the same shape are
-    computed together. Parameters must not change within the block.
+    computed together. Parameters must not change within the block, and one backward pass frees it.
+
+    Args:
+        network: any; what has no normalised weights is left alone.
+        iterates: `False` takes the singular vectors as they are.
     """
     alike: dict[torch.Size, list[tuple[SpectralNorm, Tensor]]] = defaultdict(list)
     for norm, weight in _normalized_weights(network):
         alike[weight.flatten(1).shape].append((norm, weight))
     try:
         for pairs in alike.values():
-            _normalize_together(*zip(*pairs, strict=True))
+            norms, weights = zip(*pairs, strict=True)
+            _normalize_together(norms, weights, iterates and norms[0].training)
         yield
     finally:
         for pairs in alike.values():
@@ -132,13 +137,13 @@ def _normalized_weights(network: nn.Module) -> Iterator[tuple[SpectralNorm, Tens
             yield owner[0], owner.original
 
 
-def _normalize_together(norms: tuple[SpectralNorm, ...], weights: tuple[Tensor, ...]) -> None:
+def _normalize_together(norms: tuple[SpectralNorm, ...], weights: tuple[Tensor, ...], iterates: bool) -> None:
     """Does for matrices of one shape, stacked, what each `SpectralNorm` does for its own."""
     with torch.autocast(weights[0].device.type, enabled=False):
         matrices = torch.stack([weight.flatten(1) for weight in weights])  # (L, rows, columns)
         u = torch.stack([norm.u for norm in norms])
         v = torch.stack([norm.v for norm in norms])
-        if norms[0].training:
+        if iterates:
             with torch.no_grad():
                 v = normalize(torch.einsum("lrc,lr->lc", matrices, u), dim=1)
                 u = normalize(torch.einsum("lrc,lc->lr", matrices, v), dim=1)

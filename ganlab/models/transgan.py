@@ -14,7 +14,6 @@ from ganlab.models.blocks import as_float, xavier_
 from ganlab.models.sizes import check_positive, square_side
 
 _NUM_HEADS = 4
-_START_SIDE = 8
 
 
 class _GeneratorStage(NamedTuple):
@@ -34,7 +33,7 @@ class _DiscriminatorStage(NamedTuple):
 
 def _generator_plan(image_size: int) -> tuple[_GeneratorStage, ...]:
     shuffle = nn.PixelShuffle(2)
-    if image_size == 32:
+    if image_size <= 32:
         return (
             _GeneratorStage(16, 5, nn.Identity()),
             _GeneratorStage(4, 4, shuffle),
@@ -50,6 +49,7 @@ def _generator_plan(image_size: int) -> tuple[_GeneratorStage, ...]:
 
 
 _DISCRIMINATOR_PLANS = {
+    16: (_DiscriminatorStage(3, 2), _DiscriminatorStage(4, 4)),
     32: (_DiscriminatorStage(3, 2), _DiscriminatorStage(4, 4)),
     64: (_DiscriminatorStage(1, 2), _DiscriminatorStage(2, 4), _DiscriminatorStage(4, 8)),
 }
@@ -66,12 +66,13 @@ class TransGANGenerator(Generator):
     Source: Jiang et al., 2021, sections 3.1 to 3.4, arXiv 2102.07074; sizes and depths as the authors' code for
     CIFAR-10, which has 83,287,407 parameters with the paper's token-wise normalisation (`g_norm=pn`), as ours, and
     83,312,495 with the LayerNorm that its CIFAR-10 script leaves on. The paper has no network for 64 px in its last
-    version: ours is the one for 256 px cut off at 64, with unmodulated tokens.
+    version: ours is the one for 256 px cut off at 64, with unmodulated tokens. At 16 px, not in the paper either, it is
+    the one for 32 px from 4x4 tokens: attention costs a sixteenth.
 
     Args:
         latent_dim: number of latent coordinates, >= 1; 256 in the authors' code.
         channels: width of the last stage's tokens, a positive multiple of 4 (the heads); 64 in the paper.
-        image_size: 32 or 64 pixels, square.
+        image_size: 16, 32 or 64 pixels, square.
         image_channels: channels of an image, >= 1.
 
     Raises:
@@ -84,13 +85,15 @@ class TransGANGenerator(Generator):
         super().__init__()
         check_positive(latent_dim=latent_dim, image_channels=image_channels)
         _check_channels(channels, "generator")
-        plan = _generator_plan(square_side("transgan", image_size, _DISCRIMINATOR_PLANS))
+        side = square_side("transgan", image_size, _DISCRIMINATOR_PLANS)
+        plan = _generator_plan(side)
+        start = side >> (len(plan) - 1)
         self.latent_dim = latent_dim
-        self.start_shape = (plan[0].multiple * channels, _START_SIDE, _START_SIDE)
+        self.start_shape = (plan[0].multiple * channels, start, start)
         self.project = nn.Linear(latent_dim, math.prod(self.start_shape))
         self.upsamples = nn.ModuleList(stage.upsample for stage in plan)
         self.stages = nn.ModuleList(
-            _Stage(stage.multiple * channels, _START_SIDE << i, stage.num_blocks)
+            _Stage(stage.multiple * channels, start << i, stage.num_blocks)
             for i, stage in enumerate(plan)
         )
         self.to_image = xavier_(nn.Conv2d(plan[-1].multiple * channels, image_channels, 1))
@@ -114,11 +117,11 @@ class TransGANDiscriminator(Discriminator):
     Source: Jiang et al., 2021, sections 3.1 to 3.4, arXiv 2102.07074; sizes as the authors' code for CIFAR-10, which
     has 10,200,032 parameters with token-wise normalisation. Ours has seven less: the strengths of the noise that the
     code adds before each attention. At 64 px as the code's network for 256 px, with its patches two times smaller
-    and not overlapping.
+    and not overlapping. At 16 px as at 32, with a quarter of the tokens.
 
     Args:
         channels: a quarter of the last stage's width, a positive multiple of 4 (the heads); 96 in the authors' code.
-        image_size: 32 or 64 pixels, square.
+        image_size: 16, 32 or 64 pixels, square.
         image_channels: channels of an image, >= 1.
 
     Raises:
@@ -225,9 +228,10 @@ class _Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         parts = self.queries_keys_values(tokens).unflatten(2, (3, _NUM_HEADS, -1))
         queries, keys, values = parts.permute(2, 0, 3, 1, 4)  # each (N, heads, tokens, d)
-        scores = queries @ keys.mT / math.sqrt(queries.shape[-1])
+        # Scores are by far the largest tensors, tokens^2 numbers a head: the few queries are scaled, E added in place.
+        scores = (queries / math.sqrt(queries.shape[-1])) @ keys.mT
         if self.relative_bias is not None:
-            scores = scores + self.relative_bias[self.offsets].permute(2, 0, 1)
+            scores += self.relative_bias[self.offsets].permute(2, 0, 1)
         mixed: Tensor = self.out((scores.softmax(-1) @ values).transpose(1, 2).flatten(2))
         return mixed
 

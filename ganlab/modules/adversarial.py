@@ -1,8 +1,10 @@
 """One loop for every GAN: alternating discriminator and generator updates."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
@@ -19,6 +21,7 @@ from ganlab.interfaces import (
     Penalty,
     Update,
 )
+from ganlab.models.spectral_norm import normalized_once
 from ganlab.modules.generative import GenerativeModule, Optimization
 from ganlab.noise import Noise
 
@@ -66,6 +69,7 @@ class GANModule(GenerativeModule):
         self.augment = tuple(augment)
         self._balance = optimization.balance  # registered, so that its memory moves to the device
         self._last_real_logits = torch.empty(0)
+        self._compiled_judge: Callable[..., Judgement] | None = None
         self.to(memory_format=self._memory_format)
 
     @property
@@ -83,6 +87,13 @@ class GANModule(GenerativeModule):
         """The loss, the auxiliary objectives and the balance, where they have buffers."""
         parts = {"loss": self.loss, "auxiliary": self.auxiliary, "balance": self.optimization.balance}
         return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
+
+    def compile_networks(self, mode: str) -> None:
+        """Compiles G and what D says; penalties, which differentiate twice, go on calling D as it is."""
+        # What traces D looks whether its normalised weights, which are computed outside, have gradients.
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        self.generator.compile(mode=mode)
+        self._compiled_judge = torch.compile(self.discriminator.judge, mode=mode)
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
         """Runs one generator iteration.
@@ -112,35 +123,60 @@ class GANModule(GenerativeModule):
         with torch.no_grad():  # D's loss needs no graph through G
             fake = self.generator(latents, labels)
         real, fake = self._augmented(real, noise), self._augmented(fake, noise)
-        judged, fake_judged = self._judge(real, labels), self._judge(fake, labels)
-        self._last_real_logits = judged.logits.detach()
-        loss = self.loss.discriminator_loss(judged.logits, fake_judged.logits)
-        scalars = {"d_loss": loss, "d_real": judged.logits.mean(), "d_fake": fake_judged.logits.mean()}
-        update = Update(self.generator, self.discriminator, latents, real, fake, labels, judged, fake_judged)
+        scalars, real_logits, is_due = [], [], True
+        optimizer.zero_grad()
+        for part in self._micro_batches(_Batch(latents, real, fake, labels, noise)):
+            update = self._judged_for_discriminator(part)
+            loss, terms = self._discriminator_loss(update)
+            is_due = self._learns_from(update)
+            if is_due:
+                self._backward(loss + self._penalty_term(update, part.noise, terms))
+            scalars.append(terms)
+            real_logits.append(_logits(update.real_judgement).detach())
+        self._last_real_logits = torch.cat(real_logits)
+        if is_due:
+            optimizer.step()
+            if self.optimization.constraint is not None:
+                self.optimization.constraint.apply(self.discriminator)
+            self.counters.d_step += 1
+        return _means(scalars)
+
+    def _judged_for_discriminator(self, batch: "_Batch") -> Update:
+        """Lets D judge reals and fakes, one after the other or together."""
+        latents, real, fake, labels, _ = batch
+        assert fake is not None
+        if not self.optimization.joint_pass:
+            judged, fake_judged = self._judge(real, labels), self._judge(fake, labels)
+        else:
+            both = self._judge(
+                torch.cat([real, fake]), torch.cat([labels, labels]) if labels is not None else None
+            )
+            parts = [part.chunk(2) if part is not None else (None, None) for part in both]
+            judged, fake_judged = (Judgement(*half) for half in zip(*parts, strict=True))
+        return Update(self.generator, self.discriminator, latents, real, fake, labels, judged, fake_judged)
+
+    def _discriminator_loss(self, update: Update) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns what D minimises, without the penalty, and the terms of it by name."""
+        real_logits, fake_logits = _logits(update.real_judgement), update.fake_judgement.logits
+        loss = self.loss.discriminator_loss(real_logits, fake_logits)
+        scalars = {"d_loss": loss, "d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
         for name, objective in self._objectives():
             if (term := objective.discriminator_term(update)) is not None:
                 loss, scalars[f"d_{name}"] = loss + term, term
-        balance, constraint = self.optimization.balance, self.optimization.constraint
-        if balance is None or balance.updates_discriminator(
-            judged.logits.detach(), fake_judged.logits.detach()
-        ):
-            loss = loss + self._penalty_term(real, fake, labels, noise, scalars)
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-            optimizer.step()
-            if constraint is not None:
-                constraint.apply(self.discriminator)
-            self.counters.d_step += 1
-        return {name: value.detach() for name, value in scalars.items()}
+        return loss, scalars
 
-    def _penalty_term(
-        self, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise, scalars: dict[str, Tensor]
-    ) -> Tensor | float:
+    def _learns_from(self, update: Update) -> bool:
+        real_logits, fake_logits = _logits(update.real_judgement), update.fake_judgement.logits
+        balance = self.optimization.balance
+        return balance is None or balance.updates_discriminator(real_logits.detach(), fake_logits.detach())
+
+    def _penalty_term(self, update: Update, noise: Noise, scalars: dict[str, Tensor]) -> Tensor | float:
         """Returns what the penalty adds to D's loss, and notes its value; nothing when it is not due."""
         if self.penalty is None or self.counters.d_step % self.penalty.interval:
             return 0.0
         with torch.autocast(self.device.type, enabled=False):  # differentiated twice: float32
-            scalars["penalty"] = self.penalty(self.discriminator, real.float(), fake.float(), labels, noise)
+            real, fake = update.real.float(), update.fake.float()
+            scalars["penalty"] = self.penalty(self.discriminator, real, fake, update.labels, noise)
         return scalars["penalty"] * self.penalty.interval
 
     def _generator_step(
@@ -148,27 +184,51 @@ class GANModule(GenerativeModule):
     ) -> dict[str, Tensor]:
         noise = self._noise("generator", self.counters.g_step)
         latents = self.generator.draw_latents(len(real), noise)
+        scalars, fake_logits = [], []
+        optimizer.zero_grad()
         with _frozen(self.discriminator):
-            fake = self._augmented(self.generator(latents, labels), noise)
-            judged, real_judged = self._judge(fake, labels), None
-            if self.loss.generator_needs_real or any(o.generator_needs_real for _, o in self._objectives()):
-                real = self._augmented(real, noise)
-                real_judged = self._judge(real, labels)
-            loss = self.loss.generator_loss(
-                *self._best(judged.logits, real_judged.logits if real_judged is not None else None)
-            )
-            scalars = {"g_loss": loss}
-            update = Update(
-                self.generator, self.discriminator, latents, real, fake, labels, real_judged, judged
-            )
-            for name, objective in self._objectives():
-                if (term := objective.generator_term(update)) is not None:
-                    loss, scalars[f"g_{name}"] = loss + term, term
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-            optimizer.step()
-        scalars |= self.loss.observe(self._last_real_logits, judged.logits.detach())
-        return {name: value.detach() for name, value in scalars.items()}
+            for part in self._micro_batches(_Batch(latents, real, None, labels, noise)):
+                update = self._judged_for_generator(part)
+                loss, terms = self._generator_loss(update)
+                self._backward(loss)
+                scalars.append(terms)
+                fake_logits.append(update.fake_judgement.logits.detach())
+        optimizer.step()
+        return _means(scalars) | self.loss.observe(self._last_real_logits, torch.cat(fake_logits))
+
+    def _judged_for_generator(self, batch: "_Batch") -> Update:
+        """Makes the images that G learns from and lets D judge them, and the real ones where something asks for it."""
+        latents, real, _, labels, noise = batch
+        fake = self._augmented(self.generator(latents, labels), noise)
+        judged, real_judged = self._judge(fake, labels), None
+        if self.loss.generator_needs_real or any(o.generator_needs_real for _, o in self._objectives()):
+            real = self._augmented(real, noise)
+            real_judged = self._judge(real, labels)
+        return Update(self.generator, self.discriminator, latents, real, fake, labels, real_judged, judged)
+
+    def _generator_loss(self, update: Update) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns what G minimises, and the terms of it by name."""
+        real_logits = update.real_judgement.logits if update.real_judgement is not None else None
+        loss = self.loss.generator_loss(*self._best(update.fake_judgement.logits, real_logits))
+        scalars = {"g_loss": loss}
+        for name, objective in self._objectives():
+            if (term := objective.generator_term(update)) is not None:
+                loss, scalars[f"g_{name}"] = loss + term, term
+        return loss, scalars
+
+    def _micro_batches(self, batch: "_Batch") -> Iterator["_Batch"]:
+        """Yields the parts of a batch; during each D keeps its normalised weights, where that is asked for."""
+        num = self.optimization.micro_batches
+        for place, part in enumerate(batch.parts(num) if num > 1 else [batch]):
+            if self.optimization.normalize_once:
+                with normalized_once(self.discriminator, iterates=place == 0):
+                    yield part
+            else:
+                yield part
+
+    def _backward(self, loss: Tensor) -> None:
+        """Adds the gradient of a micro-batch's loss to that of the batch's."""
+        self.manual_backward(loss / self.optimization.micro_batches)
 
     def _best(self, fake_logits: Tensor, real_logits: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Keeps the share `top_k` of the fakes, and the reals that they are paired with."""
@@ -179,7 +239,14 @@ class GANModule(GenerativeModule):
         return fake_logits[kept], real_logits[kept] if real_logits is not None else None
 
     def _judge(self, images: Tensor, labels: Tensor | None) -> Judgement:
-        judgement = self.discriminator.judge(images, labels)
+        if self._compiled_judge is None:
+            judgement = self.discriminator.judge(images, labels)
+        elif self.optimization.normalize_once:
+            judgement = self._compiled_judge(images, labels)
+        else:
+            # A compiled pass must not change in place what the backward pass of the last one needs.
+            with normalized_once(self.discriminator):
+                judgement = self._compiled_judge(images, labels)
         return judgement._replace(logits=judgement.logits.float())
 
     def _objectives(self) -> Iterator[tuple[str, AuxiliaryObjective]]:
@@ -191,6 +258,34 @@ class GANModule(GenerativeModule):
         for augment in self.augment:
             images = augment(images, noise)
         return images
+
+
+class _Batch(NamedTuple):
+    """What one update is made from, or a part of it."""
+
+    latents: Tensor
+    real: Tensor
+    fake: Tensor | None
+    """`None` where they are still to be made."""
+    labels: Tensor | None
+    noise: Noise
+
+    def parts(self, num: int) -> "list[_Batch]":
+        """Splits all images, and what is drawn for them, into equal parts."""
+        tensors = [(None,) * num if tensor is None else tensor.chunk(num) for tensor in self[:4]]
+        return [_Batch(*part) for part in zip(*tensors, self.noise.parts(num), strict=True)]
+
+
+def _logits(judgement: Judgement | None) -> Tensor:
+    assert judgement is not None
+    return judgement.logits
+
+
+def _means(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Averages the scalars of micro-batches, detached."""
+    if len(scalars) == 1:
+        return {name: value.detach() for name, value in scalars[0].items()}
+    return {name: torch.stack([part[name].detach() for part in scalars]).mean() for name in scalars[0]}
 
 
 @contextmanager

@@ -53,6 +53,11 @@ class Optimization:
         balance: decides before each D update whether it is made; `None`: always.
         top_k: share, in (0, 1], of the fakes that G learns from: those with the largest logits (Sinha et al., 2020,
             arXiv 2002.06224). Auxiliary terms see all fakes.
+        micro_batches: parts that a batch goes through the networks in, one after the other, before an update: less
+            memory, the same gradient, but for what looks at a whole batch (batch norm, some losses): it sees a part.
+        joint_pass: D judges real and fake images as one batch; what looks at a batch, and the power iterations of
+            spectral norm, then differ.
+        normalize_once: one power iteration of D's spectral norm for an update, not one for each time that D is called.
         curves: options of an optimiser (`lr`, `betas`, ...) that change through training, by the optimiser's name.
     """
 
@@ -65,6 +70,9 @@ class Optimization:
     constraint: Constraint | None = None
     balance: Balance | None = None
     top_k: float = 1.0
+    micro_batches: int = 1
+    joint_pass: bool = False
+    normalize_once: bool = False
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
 
 
@@ -136,6 +144,15 @@ class GenerativeModule(pl.LightningModule, ABC):
     def sampling_generator(self) -> Generator:
         """The generator that samples and scores are made with: the average where there is one."""
         return cast(Generator, self.ema.generator) if self.ema is not None else self.generator
+
+    def compile_networks(self, mode: str) -> None:
+        """Compiles the networks for training, in place; their parameters stay what they are.
+
+        Args:
+            mode: of `torch.compile`.
+        """
+        for network in self.networks.values():
+            network.compile(mode=mode)
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Returns parameters and buffers of the networks, the average and the memories, by name."""

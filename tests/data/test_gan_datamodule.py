@@ -70,11 +70,13 @@ def test_workers_and_the_place_of_start_do_not_change_what_an_iteration_sees() -
     assert numbers(resumed, 5) == run[4:]
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_the_global_generator_is_left_alone(num_workers: int) -> None:
+@pytest.mark.parametrize(("num_workers", "on_device"), [(0, False), (1, False), (0, True)])
+def test_the_global_generator_is_left_alone(num_workers: int, on_device: bool) -> None:
     """Catches: a DataLoader without a generator of its own, which draws a seed from the global one."""
     before = torch.get_rng_state()
-    numbers(datamodule(num_workers=num_workers), 2)
+    data = datamodule(num_workers=num_workers)
+    data.on_device = on_device
+    numbers(data, 2)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -146,9 +148,11 @@ class Recorder(pl.LightningModule):
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's advice on workers and optimizers is not what is tested
 @pytest.mark.parametrize("labels", [False, True])
-def test_lightning_hands_batches_on_unchanged(labels: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_device", [False, True])
+def test_lightning_hands_batches_on_unchanged(on_device: bool, labels: bool, tmp_path: Path) -> None:
     """Catches: a replaced sampler, a batch turned into a list or without its `None`, a loader taken for empty."""
     module, data = Recorder(), datamodule(labels=labels)
+    data.on_device = on_device
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=1,
@@ -164,7 +168,8 @@ def test_lightning_hands_batches_on_unchanged(labels: bool, tmp_path: Path) -> N
     )
     trainer.fit_loop.max_epochs = 1
     trainer.fit(module, datamodule=data)
-    assert isinstance(trainer.train_dataloader.batch_sampler, IterationSampler)
+    loader = trainer.train_dataloader
+    assert isinstance(loader.sampler if on_device else loader.batch_sampler, IterationSampler)
     assert [batch[0][:, 0, 0, 0].tolist() for batch in module.batches] == numbers(datamodule(), 7)
     assert all(type(batch) is tuple for batch in module.batches)
     assert all((batch[1] is not None) == labels for batch in module.batches)

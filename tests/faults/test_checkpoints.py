@@ -358,6 +358,17 @@ def test_full_disk_costs_an_earlier_state_but_not_the_last(small_disk: SmallDisk
     assert g_steps(small_disk.path) == {"last": 7, "previous-1": 5}
 
 
+def test_earlier_state_is_not_given_up_in_vain(small_disk: SmallDisk) -> None:
+    """Catches: a state deleted for a disk that others fill, and that has no room for the new one even so."""
+    folder = CheckpointFolder(small_disk.path)
+    for g_step in (1, 2):
+        folder.save(state_of(g_step))
+    small_disk.fill(free=0)
+    with pytest.raises(DiskFullError):
+        folder.save(state_of(3))
+    assert g_steps(small_disk.path) == {"last": 2, "previous-1": 1}
+
+
 def test_state_that_does_not_fit_leaves_no_litter(small_disk: SmallDisk) -> None:
     """Catches trust in the size of the last state: this one is larger, and the disk says so half way."""
     folder = CheckpointFolder(small_disk.path)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 from fault_commands import ENDING, STARTING, TINY, started, wait_until
 
-from ganlab.callbacks.interrupt import Interrupted
+from ganlab.callbacks import interrupt
+from ganlab.callbacks.interrupt import REPEAT_SECONDS, Interrupt, Interrupted
 from ganlab.callbacks.samples import Samples
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
@@ -123,6 +125,64 @@ def test_signal_after_training_is_answered_at_once(tmp_path: Path, monkeypatch: 
     assert RunFolder(tmp_path / "run").status()["status"] == "finished"
 
 
+def test_signal_that_repeats_itself_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `scancel` does to a sweep's job, and torchrun to its ranks. Catches: a repetition taken for a second signal,
+    which would leave without a save."""
+    signal_between_updates(monkeypatch, signal.SIGTERM, signal.SIGTERM, signal.SIGINT)
+    with pytest.raises(Interrupted, match="g_step 4"):
+        run(tmp_path / "run", 6)
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["counters"]["g_step"] == 4
+
+
+def test_repetition_finds_its_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a run that has stopped at once and given its handlers back, so that the repetition ends the process
+    before the run folder says how it ended."""
+    too_late: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: too_late.append(number))
+    signal_between_updates(monkeypatch, signal.SIGTERM)
+    step = GANModule._generator_step
+
+    def repeated(self: GANModule, *arguments: Any) -> Any:
+        if self.counters.g_step == 3:
+            threading.Timer(0.8 * REPEAT_SECONDS, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return step(self, *arguments)
+
+    monkeypatch.setattr(GANModule, "_generator_step", repeated)
+    try:
+        with pytest.raises(Interrupted):
+            run(tmp_path / "run", 6)
+        time.sleep(REPEAT_SECONDS)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert too_late == []
+
+
+def test_signals_are_told_apart_by_when_they_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a repetition that Python could handle only later (the main thread was in a library) taken for a second
+    signal; a process that does not answer ended by one; one that is not ended by the second, or by the first of its
+    kind after another."""
+    left: list[int] = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    monkeypatch.setattr(interrupt, "LEAVE_SECONDS", 0.05)
+    before = {number: signal.signal(number, lambda *_: None) for number in Interrupt.SIGNALS}
+    second = interrupt._SecondSignal(Interrupt.SIGNALS)
+    second.start()
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(1.2 * REPEAT_SECONDS)
+        assert not second.came()
+        assert left == []
+        signal.raise_signal(signal.SIGINT)
+        assert second.came()
+        wait_until(lambda: left, 10.0)
+    finally:
+        second.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert left == [128 + signal.SIGINT]
+
+
 def test_second_interrupt_ends_a_process_that_hangs(tmp_path: Path) -> None:
     """K4. Catches: a second Ctrl-C that Python cannot answer because the main thread is in a library (waiting for
     another rank, for the device); the older checkpoint is whole."""
@@ -131,7 +191,7 @@ def test_second_interrupt_ends_a_process_that_hangs(tmp_path: Path) -> None:
         wait_until((tmp_path / "hangs").exists, STARTING)
         pid = command.ranks()[0]
         os.kill(pid, signal.SIGINT)
-        time.sleep(0.5)
+        time.sleep(2 * REPEAT_SECONDS)
         os.kill(pid, signal.SIGINT)
         assert command.end(ENDING) == 130
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["counters"]["g_step"] == 4

@@ -38,6 +38,7 @@ def shapes_of_stages(network: Any, batch: torch.Tensor) -> list[tuple[int, ...]]
 @pytest.mark.parametrize(
     ("image_size", "of_generator", "of_discriminator"),
     [
+        (16, [(1024, 4, 4), (256, 8, 8), (64, 16, 16)], [(288, 8, 8), (384, 4, 4)]),
         (32, [(1024, 8, 8), (256, 16, 16), (64, 32, 32)], [(288, 16, 16), (384, 8, 8)]),
         (
             64,
@@ -153,7 +154,7 @@ def test_initial_weights_of_the_discriminator() -> None:
 
 
 def test_impossible_arguments() -> None:
-    with pytest.raises(ConfigurationError, match=r"of 32, 64 pixels, got 48x48: set data\.image_size"):
+    with pytest.raises(ConfigurationError, match=r"of 16, 32, 64 pixels, got 48x48: set data\.image_size"):
         TransGANGenerator(latent_dim=2, channels=4, image_size=48, image_channels=1)
     with pytest.raises(ConfigurationError, match="got 32x64"):
         TransGANDiscriminator(channels=4, image_size=(32, 64), image_channels=1)

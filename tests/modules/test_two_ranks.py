@@ -136,7 +136,7 @@ def test_few_models(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_model(tmp_path: Path) -> None:
-    """Catches as above what only some models have: a loss's memory, a reference batch, a joint optimiser."""
+    """Catches as above what only some models have: a loss's memory, a joint optimiser."""
     assert_ranks_are_equal(*on_two_ranks(tmp_path, MODELS))
 
 

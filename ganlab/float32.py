@@ -1,0 +1,34 @@
+"""How exactly products of float32 numbers are computed: GPUs may round the factors to 10 bits (TF32)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+MatmulPrecision = Literal["highest", "high", "medium"]
+
+
+def set_matmul_precision(precision: MatmulPrecision) -> None:
+    """Chooses for matrix products and convolutions alike.
+
+    torch by itself computes convolutions in TF32 and matrix products in float32, so that neither name would be true.
+
+    Args:
+        precision: `highest`: float32; `high`: TF32, or sums of bfloat16 products where those are as exact; `medium`:
+            bfloat16. Where the hardware has none of it, float32.
+    """
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Computes products in float32 while the block runs, whatever is chosen for training."""
+    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = convolutions

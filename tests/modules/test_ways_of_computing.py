@@ -1,0 +1,230 @@
+"""The same update computed in other ways: in micro-batches, in one pass of D, compiled, with one power iteration."""
+
+import copy
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from ganlab.assembly import build_module
+from ganlab.augment.diffaugment import Color, Translation
+from ganlab.cli import compose_config
+from ganlab.errors import ConfigurationError
+from ganlab.interfaces import Discriminator, Generator, Judgement
+from ganlab.losses.nonsaturating import NonSaturating
+from ganlab.models.spectral_norm import SpectralNorm, apply_spectral_norm
+from ganlab.modules.adversarial import GANModule
+from ganlab.modules.generative import GenerativeModule, Optimization
+from ganlab.penalties.wgan_gp import WGANGP
+
+BATCH = 8
+
+
+class SmallGenerator(Generator):
+    """Treats each latent by itself."""
+
+    latent_dim = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(5, 3 * 64), nn.Unflatten(1, (3, 8, 8)), nn.Tanh())
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.layers(latents)
+
+
+class SmallDiscriminator(Discriminator):
+    """Treats each image by itself, and knows its label."""
+
+    num_classes = 2
+
+    def __init__(self, normalized: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.Softplus(), nn.Conv2d(4, 4, 3), nn.Softplus(), nn.Flatten()
+        )
+        self.to_logit = nn.Linear(64, 2)
+        if normalized:
+            apply_spectral_norm(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.judge(images, labels).logits
+
+    def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
+        assert labels is not None
+        features = self.layers(images)
+        return Judgement(self.to_logit(features).gather(1, labels[:, None]).squeeze(1), features)
+
+
+def small_module(normalized: bool = False, **ways: Any) -> GANModule:
+    """A module whose update is everything that may be asked of one: penalty, augmentation, clipping, two D updates."""
+    torch.manual_seed(0)
+    optimization = Optimization(
+        generator=lambda parameters: torch.optim.SGD(parameters, lr=0.5),
+        discriminator=lambda parameters: torch.optim.SGD(parameters, lr=0.5),
+        schedule=lambda g_step: 1.0,
+        n_critic=2,
+        max_grad_norm_discriminator=0.2,
+        **ways,
+    )
+    return GANModule(
+        SmallGenerator(),
+        SmallDiscriminator(normalized),
+        NonSaturating(real_target=1.0),
+        optimization,
+        penalty=WGANGP(weight=1.0, interval=1, target=1.0),
+        augment=[Color(), Translation(ratio=0.2)],
+    )
+
+
+def trained(module: GenerativeModule, num_g_steps: int = 2) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Trains; returns the tensors of the networks and the scalars of the last iteration."""
+    generator = torch.Generator().manual_seed(1)
+    count = module.optimization.n_critic * BATCH
+    batches = [
+        (
+            torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8, generator=generator),
+            torch.randint(0, 2, (count,), generator=generator),
+        )
+        for _ in range(num_g_steps)
+    ]
+    scalars: dict[str, Tensor] = {}
+
+    class Keep(pl.Callback):
+        def on_train_batch_end(
+            self, trainer: Any, pl_module: Any, outputs: dict[str, Tensor], *_: Any
+        ) -> None:
+            scalars.update(outputs)
+
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Keep()],
+    )
+    trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch))
+    return {key: value.detach() for key, value in module.named_tensors().items()}, scalars
+
+
+def assert_same(one: GenerativeModule, other: GenerativeModule) -> None:
+    for found, expected in zip(trained(other), trained(one), strict=True):
+        torch.testing.assert_close(found, expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("normalize_once", [False, True])
+def test_micro_batches_are_one_batch(normalize_once: bool) -> None:
+    """Catches: a sum for a mean; noise that each part draws for itself; an update or a clipping for each part;
+
+    a gradient forgotten between parts; singular vectors that move on between parts.
+    """
+    ways = {"normalized": normalize_once, "normalize_once": normalize_once}
+    assert_same(small_module(**ways), small_module(**ways, micro_batches=4))
+
+
+def test_joint_pass_is_two_passes() -> None:
+    """Catches: reals taken for fakes; labels of one half only."""
+    assert_same(small_module(), small_module(joint_pass=True))
+
+
+def test_joint_pass_splits_all_that_d_says() -> None:
+    """Catches: features or class scores of the wrong half; parts that D does not give."""
+    from ganlab.modules.adversarial import _Batch
+    from ganlab.noise import Noise
+
+    labels = torch.tensor([0, 1])
+    batch = _Batch(torch.zeros(2, 5), torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), labels, Noise(0))
+    expected = small_module()._judged_for_discriminator(batch)
+    found = small_module(joint_pass=True)._judged_for_discriminator(batch)
+    for judgement, wanted in (
+        (found.real_judgement, expected.real_judgement),
+        (found.fake_judgement, expected.fake_judgement),
+    ):
+        assert judgement is not None
+        assert wanted is not None
+        torch.testing.assert_close(judgement.logits, wanted.logits)
+        torch.testing.assert_close(judgement.features, wanted.features)
+        assert judgement.codes is None
+
+
+@pytest.mark.parametrize(("normalize_once", "iterations"), [(False, 3 * 2 + 1), (True, 2 + 1)])
+def test_power_iterations_of_an_update(normalize_once: bool, iterations: int) -> None:
+    """Catches: an iteration for each call of D (real, fake, penalty) where one for each update was asked for."""
+    module = small_module(normalized=True, normalize_once=normalize_once)
+    counted = copy.deepcopy(module)
+    norm = next(part for part in counted.discriminator.modules() if isinstance(part, SpectralNorm))
+    moves: list[Tensor] = [norm.u.clone()]
+
+    class Watch(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            if not torch.equal(norm.u, moves[-1]):
+                moves.append(norm.u.clone())
+            return result
+
+    with Watch():
+        trained(counted, num_g_steps=1)
+    assert len(moves) - 1 == iterations
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("normalize_once", [False, True])
+def test_compiled_networks_learn_the_same(
+    monkeypatch: pytest.MonkeyPatch, normalize_once: bool, backend: str
+) -> None:
+    """Catches: a penalty through the compiled D, which cannot be differentiated twice; spectral norm within the
+
+    compiled pass, whose backward pass finds its vectors changed; a compiled network with weights of its own. The
+    networks are traced and differentiated as for every mode; machine code is made of them in the slow test only.
+    """
+    compiled = small_module(normalized=True, normalize_once=normalize_once)
+    calls: list[str] = []
+    torch_compile = torch.compile
+
+    def traced(function: Any, **options: Any) -> Any:
+        calls.append(options.pop("mode"))
+        return torch_compile(function, backend=backend, **options)
+
+    def compile_in_place(network: nn.Module, **options: Any) -> None:
+        network._compiled_call_impl = traced(network._call_impl, **options)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    monkeypatch.setattr(nn.Module, "compile", compile_in_place)
+    compiled.compile_networks("default")
+    assert calls == ["default", "default"]
+    assert_same(small_module(normalized=True, normalize_once=normalize_once), compiled)
+
+
+def test_compiling_leaves_the_state_alone() -> None:
+    """Catches: parameters under a second name, which a checkpoint of a plain run would lack."""
+    plain, compiled = small_module(), small_module()
+    compiled.compile_networks("default")
+    assert compiled.named_tensors().keys() == plain.named_tensors().keys()
+    assert [name for name, _ in compiled.named_parameters()] == [name for name, _ in plain.named_parameters()]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["micro_batches=3"], "micro_batches=3: must divide data.batch_size=16"),
+        (["micro_batches=2", "balance=accuracy"], "balance=none"),
+        (["micro_batches=2", "auxiliary=historical_averaging"], "auxiliary.historical_averaging"),
+        (["speed.recompute=true"], "power_iteration=per_update"),
+        (["speed.recompute=true", "power_iteration=per_update"], "no blocks"),
+        (
+            ["speed.recompute=true", "power_iteration=per_update", "speed.compile=default"],
+            "speed.compile=null",
+        ),
+        (["speed.compile=fast"], "speed.compile: got 'fast'"),
+        (["model=vae", "micro_batches=2"], "has no discriminator, take micro_batches=1"),
+        (["model=vae", "joint_pass=true"], "has no discriminator, take joint_pass=False"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words: list[str], named: str) -> None:
+    """Catches: a way of computing that is ignored, or that would change the result in silence."""
+    with pytest.raises(ConfigurationError, match=named):
+        build_module(compose_config("model=gan", "data=digits", "data.batch_size=16", *words))

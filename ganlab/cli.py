@@ -67,6 +67,8 @@ def _hand_to_hydra(task: Callable[[DictConfig], object], config_name: str) -> No
             raise SystemExit(report(error)) from None
 
     composed = hydra_main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")
+    # Hydra's parser takes no key after a flag that follows a key.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     sweep = Sweep.of(sys.argv[1:])
     if sweep is None:
         composed(guarded)()

@@ -170,6 +170,15 @@ def test_child_gets_the_overrides_as_they_are(
     assert [group] == [path.name for path in Path("runs/.sweep").iterdir()]
 
 
+def test_flag_may_stand_among_the_keys(
+    stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: ten lines of usage for `ganlab train model=dcgan -m seed=0,1`; keys in another order."""
+    stand_in("write('finished')")
+    assert sweep(monkeypatch, "seed=0", "-m", "seed=1,2") == 0
+    assert sorted(path.name for path in Path("run").iterdir()) == ["1", "2"]
+
+
 def test_fresh_folder_is_named(stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: with resume=never, looking into the old folder for how the new run ended; a group overwritten."""
     stand_in(

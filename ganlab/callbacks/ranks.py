@@ -92,7 +92,7 @@ class RanksStayEqual(pl.Callback):
         raise RanksDifferError(
             f"the ranks differ at g_step {module.counters.g_step}: {faulty[0]} is not on rank {', '.join(ranks)} what "
             f"it is on rank 0 ({len(faulty)} of {len(tensors)} tensors differ); the checkpoint before is kept; look "
-            "for gradients that go around manual_backward, or a part with random numbers or a memory of its own"
+            "for updates that go around the trainer's optimizers, or a part with random numbers or a memory of its own"
         )
 
 

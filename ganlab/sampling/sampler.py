@@ -52,6 +52,7 @@ class Sampler:
         if not truncation > 0:
             raise ConfigurationError(f"truncation={truncation}: must be above 0; 1 leaves the latents alone")
         self._generator = copy.deepcopy(generator).eval().requires_grad_(False)
+        _take_own_statistics(self._generator)
         self._device = next(generator.parameters()).device
         self._seed = mix(seed, purpose)
         self._batch_norm = batch_norm
@@ -192,6 +193,20 @@ def describe_batch_norm(policy: str, batch_size: int) -> str:
 
 def _batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+
+
+class _OwnBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the images of this process, of any number of dimensions."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+
+def _take_own_statistics(network: nn.Module) -> None:
+    """Stops synchronised batch norms from waiting for other processes, which may draw fewer images."""
+    for layer in network.modules():
+        if isinstance(layer, nn.SyncBatchNorm):
+            layer.__class__ = _OwnBatchNorm
 
 
 def _labels(num_classes: int, num: int, label: int | None) -> Tensor | None:

@@ -206,7 +206,7 @@ def _take_own_statistics(network: nn.Module) -> None:
     """Stops synchronised batch norms from waiting for other processes, which may draw fewer images."""
     for layer in network.modules():
         if isinstance(layer, nn.SyncBatchNorm):
-            layer.__class__ = _OwnBatchNorm
+            layer.__class__ = _OwnBatchNorm  # type: ignore[assignment]  # the same weights and buffers
 
 
 def _labels(num_classes: int, num: int, label: int | None) -> Tensor | None:

@@ -2,7 +2,8 @@
 
 usage: python benchmarks/learning.py [minutes=2] [models=dcgan,sngan] [out=benchmarks/results/learning] [seed=0]
 
-One process per model, one thread each. Writes OUT.json, OUT.md, grids OUT/<model>.png and all of them as OUT.png.
+One process per model, one thread each. Writes OUT.json, OUT.md, grids OUT/<model>.png and all of them as OUT.png; what
+stands there already for other models stays.
 The score is a Fréchet distance through EfficientNet-Lite0 (1,000 samples, the 1,500 training digits): it compares
 within this table only.
 StackGAN's stage II begins with a stage I of 8 px, trained for the same time.
@@ -46,12 +47,12 @@ def main() -> None:
     shipped = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
     models = options["models"].split(",") if "models" in options else shipped
     out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows = read_rows(out)
     for name in models:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(learn(name, minutes, seed, Path(folder) / "run", out))
-        print(rows[-1], flush=True)
-        write(rows, minutes, seed, out)
+            rows[name] = {**about(minutes, seed), **learn(name, minutes, seed, Path(folder) / "run", out)}
+        print(rows[name], flush=True)
+        write(rows, out)
     draw_sheet(out)
 
 
@@ -74,10 +75,10 @@ def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dic
     start = []
     if name in FIRST_STAGE:
         first = run_dir.with_name("first_stage")
-        train([*FIRST_STAGE[name], *narrow, "metrics=none", f"run_dir={first}"])
+        train([*narrow, *FIRST_STAGE[name], "metrics=none", f"run_dir={first}"])
         start = [f"initialize.run={first}"]
     scored = ["evaluate.before_training=true", "evaluate.num_samples=1000", "evaluate.extractor=efflite0"]
-    ended = train([f"model={name}", "data.image_size=32", *narrow, *start, *scored, f"run_dir={run_dir}"])
+    ended = train([*narrow, f"model={name}", *start, *scored, f"run_dir={run_dir}"])
     run = RunFolder(run_dir)
     scores = [line["value"] for line in run.results() if line["metric"].startswith("fd_")]
     warnings = sorted({line["kind"] for line in lines(run_dir / "warnings.jsonl")})
@@ -122,25 +123,38 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write(rows: list[dict[str, Any]], minutes: float, seed: int, out: Path) -> None:
+def about(minutes: float, seed: int) -> dict[str, Any]:
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    about = {
-        "command": f"python benchmarks/learning.py minutes={minutes:g} seed={seed}",
-        "commit": git.stdout.strip(),
+    return {"minutes": minutes, "seed": seed, "commit": git.stdout.strip()}
+
+
+def read_rows(out: Path) -> dict[str, dict[str, Any]]:
+    """Returns the rows of earlier runs by model."""
+    path = out.with_suffix(".json")
+    return {row["model"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+
+
+def write(rows: dict[str, dict[str, Any]], out: Path) -> None:
+    facts = {
+        "command": "python benchmarks/learning.py models=MODEL minutes=MINUTES seed=SEED",
         "device": f"{platform.machine()}, one thread",
         "torch": torch.__version__,
     }
-    out.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    ordered = [rows[name] for name in sorted(rows)]
+    out.with_suffix(".json").write_text(json.dumps({**facts, "rows": ordered}, indent=1) + "\n")
     table = [
-        "| model | widths, batch, pixels | g_steps | before | after | warnings |",
-        "|---|---|---|---|---|---|",
+        "| model | widths, batch, pixels | minutes, seed, commit | g_steps | before | after | warnings |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in ordered:
         before, after = (f"{row[key]:.1f}" if row[key] is not None else "—" for key in ("before", "after"))
         said = ", ".join(row["warnings"]) or ("—" if row["exit"] == 0 else f"exit {row['exit']}")
-        sizes = f"{row['generator']}, {row['other']}, {row['batch_size']}, {row.get('image_size', 32)}"
-        table.append(f"| `{row['model']}` | {sizes} | {row['g_steps']} | {before} | {after} | {said} |")
-    text = "\n".join([f"{key}: {value}  " for key, value in about.items()])
+        sizes = f"{row['generator']}, {row['other']}, {row['batch_size']}, {row['image_size']}"
+        run = f"{row['minutes']:g}, {row['seed']}, {row['commit']}"
+        table.append(
+            f"| `{row['model']}` | {sizes} | {run} | {row['g_steps']} | {before} | {after} | {said} |"
+        )
+    text = "\n".join([f"{key}: {value}  " for key, value in facts.items()])
     out.with_suffix(".md").write_text(f"# Learning\n\n{__doc__}\n{text}\n\n" + "\n".join(table) + "\n")
 
 

@@ -22,6 +22,8 @@ MAX_RUNS, MAX_METRICS = 100, 60
 CURVES_SECONDS = 0.1
 """Of reading within one request; what is left is read in the background, and the page asks again."""
 REFRESH_SECONDS = 1.0
+IDLE_SECONDS = 0.7
+"""After so long without a request curves are read ahead: the page's next question must not wait for that."""
 
 _GRID = re.compile(r"/samples/([0-9a-f]{12})/(\d{1,12})\.png")
 
@@ -170,7 +172,10 @@ def keep_fresh(library: Library, dashboard: Dashboard, stop: threading.Event) ->
     unread: list[str] = []
     seen = -1
     while not stop.wait(REFRESH_SECONDS if not unread else 0.05):
-        if time.monotonic() - dashboard.asked < 60:
+        since_asked = time.monotonic() - dashboard.asked
+        if unread and since_asked < IDLE_SECONDS:
+            continue
+        if since_asked < 60:
             library.refresh()
         if library.revision != seen:
             seen = library.revision

@@ -8,6 +8,7 @@ import { meanOf, smooth } from "../smoothing.js";
 import * as state from "../state.js";
 
 const numChartsAtFirst = 6;
+const numChartsInSight = 2;
 const maxRuns = 60;
 const askAgainMilliseconds = 400;
 export const units = { g_step: "g_step", images: "images", hours: "hours" };
@@ -51,6 +52,7 @@ export function chartsView(root, app, { derive, namesOf, picker }) {
   let fetched = new Map();
   let asked = 0;
   let timer = null;
+  let frame = 0;
   let gone = false;
 
   async function update(changed) {
@@ -116,7 +118,14 @@ export function chartsView(root, app, { derive, namesOf, picker }) {
     }
     grid.replaceChildren(...cards.map(([card]) => card));
     if (!cards.length) grid.replaceChildren(empty("The chosen runs have not logged anything that is shown here."));
-    charts = cards.map(([card, options]) => drawChart(card, options));
+    drawInTurn(cards);
+  }
+
+  /** Draws the first charts at once and the others one a frame, so that the page answers meanwhile. */
+  function drawInTurn(cards, num = numChartsInSight) {
+    charts.push(...cards.slice(0, num).map(([card, options]) => drawChart(card, options)));
+    const rest = cards.slice(num);
+    if (rest.length) frame = requestAnimationFrame(() => drawInTurn(rest, 1));
   }
 
   function curvesOf(runs, name, axis, weight, log) {
@@ -191,6 +200,7 @@ export function chartsView(root, app, { derive, namesOf, picker }) {
   }
 
   function clear() {
+    cancelAnimationFrame(frame);
     for (const chart of charts) chart.destroy();
     charts = [];
   }

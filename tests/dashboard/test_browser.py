@@ -250,6 +250,37 @@ def test_other_views_show_something(page: Any, url: str, runs: Path) -> None:
     assert page.locator(".chart h3").all_inner_texts() == ["images/s", "system/gpu_memory_gib"]
 
 
+def test_ranges_on_the_axes_pick_runs(page: Any, url: str) -> None:
+    """Catches: a range upside down, of another axis, not kept in the address; a pick of the runs outside; keys that
+
+    do nothing.
+    """
+    go(page, f"{url}#view=scatter")
+    score = page.locator(".brushable").last
+    box = score.bounding_box()
+    middle = box["x"] + box["width"] / 2
+    page.mouse.move(middle, box["y"] + 1)
+    page.mouse.down()
+    page.mouse.move(middle, box["y"] + box["height"] * 0.4, steps=4)
+    assert 0 < page.locator(".thread.out").count() < 6
+    page.mouse.up()
+    until(page, "location.hash.includes('ranges=')")
+    out = page.locator(".thread.out").count()
+    assert page.locator(".picked").inner_text() == f"{6 - out} runs within"
+    scores = "[...document.querySelectorAll('.thread%s title')].map((each) => Number(each.textContent.split(' ').at(-1)))"
+    inside, outside = page.evaluate(scores % ":not(.out)"), page.evaluate(scores % ".out")
+    assert min(inside) > max(outside)  # the range was drawn at the top of the score's axis
+    page.get_by_role("button", name="Choose these").click()
+    assert page.locator("aside .run.chosen").count() == len(inside)
+
+    go(page, page.evaluate("location.href"))
+    assert page.locator(".thread.out").count() == out
+    page.locator(".brushable").last.press("ArrowDown")
+    assert "to 95 %" in page.locator(".brushable").last.get_attribute("aria-valuetext")
+    page.keyboard.press("Escape")
+    assert page.locator(".thread.out").count() == 0
+
+
 def test_what_is_written_is_shown_at_once(page: Any, url: str, runs: Path) -> None:
     """Catches: a page that must be loaded anew, or that forgets what was chosen."""
     go(page, url)

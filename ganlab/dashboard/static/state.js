@@ -19,6 +19,7 @@ const defaults = {
   keys: "differing", // or all
   along: "", // key of the scatter plot
   score: "", // metric of the scatter plot
+  ranges: "", // on the axes of the parallel coordinates; see views/parallel.js
 };
 
 const listeners = new Set();

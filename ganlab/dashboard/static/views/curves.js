@@ -113,7 +113,7 @@ export function chartsView(root, app, { derive, namesOf, picker }) {
     for (const name of shownNames(runs)) {
       const curves = curvesOf(runs, name, axis, weight, log);
       if (!curves.length) continue;
-      const card = h("section", { class: "card chart", "aria-label": name });
+      const card = h("section", { class: "card chart", "aria-label": name }, h("h3", {}, name));
       cards.push([card, { title: name, unit: units[axis], curves, log }]);
     }
     grid.replaceChildren(...cards.map(([card]) => card));

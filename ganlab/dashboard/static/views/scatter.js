@@ -1,9 +1,11 @@
 // Hyper-parameters against a score: one as a scatter plot, all as parallel coordinates.
 
-import { colourOf, scaleColour } from "../colours.js";
+import { colourOf } from "../colours.js";
 import { choice, empty, h, svg, switcher } from "../elements.js";
 import { formatKey, formatNumber, formatSetting, shortKeys } from "../format.js";
 import * as state from "../state.js";
+import { parallel } from "./parallel.js";
+import { scaleOf } from "./scales.js";
 
 const maxAxes = 10;
 const size = { width: 900, height: 340, left: 66, right: 24, top: 26, bottom: 44 };
@@ -57,43 +59,6 @@ function shares(points, lower, conflict) {
   return ({ value }) => (conflict || sorted.length < 2 ? 0.35 : sorted.indexOf(value) / (sorted.length - 1));
 }
 
-/** Places for values: by size (or its logarithm) where all are numbers, else one place for each text. */
-function scaleOf(values, from, to, key = "") {
-  const numbers = values.filter((value) => typeof value === "number" && Number.isFinite(value));
-  if (numbers.length === values.length && numbers.length) {
-    const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
-    const log = low > 0 && high / low >= 30;
-    const size = (value) => (log ? Math.log(value) : value);
-    const span = size(high) - size(low) || 1;
-    const place = (value) => (high === low ? (from + to) / 2 : from + ((size(value) - size(low)) / span) * (to - from));
-    const ticks = log ? logTicks(low, high) : linearTicks(low, high);
-    return { place, ticks: ticks.map((tick) => [place(tick), formatNumber(tick, 3)]) };
-  }
-  const texts = [...new Set(values.map((value) => JSON.stringify(value) ?? "null"))].sort();
-  const spot = (text) => (texts.length < 2 ? (from + to) / 2 : from + ((texts.indexOf(text) + 0.5) / texts.length) * (to - from));
-  const named = new Map(values.map((value) => [JSON.stringify(value) ?? "null", value]));
-  return {
-    place: (value) => spot(JSON.stringify(value) ?? "null"),
-    ticks: texts.slice(0, 24).map((text) => [spot(text), formatSetting(key, named.get(text)).slice(0, 18)]),
-  };
-}
-
-function linearTicks(low, high) {
-  if (low === high) return [low];
-  const raw = (high - low) / 4;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= raw);
-  const ticks = [];
-  for (let tick = Math.ceil(low / step) * step; tick <= high + step * 1e-9; tick += step) ticks.push(Number(tick.toPrecision(12)));
-  return ticks;
-}
-
-function logTicks(low, high) {
-  const ticks = [];
-  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high * 1.0001; power += 1) if (10 ** power >= low * 0.9999) ticks.push(10 ** power);
-  return ticks.length > 1 ? ticks : [low, high];
-}
-
 function scatterPlot(app, points, along, metric) {
   const { width, height, left, right, top, bottom } = size;
   const x = scaleOf(points.map(({ run }) => run.settings.get(along) ?? null), left + 20, width - right - 20, along);
@@ -132,31 +97,4 @@ function dot(app, { run }, chosen, x, y, title) {
     svg("title", {}, title),
   );
   return { element, chosen };
-}
-
-function parallel(app, points, keys, labels, metric, shareOf) {
-  const { width, height, top, bottom } = size;
-  const left = 70;
-  const axes = [...keys.map((key) => ({ key, label: labels.get(key), of: (point) => point.run.settings.get(key) ?? null })), { label: metric, of: (point) => point.value }];
-  const gap = (width - left * 2) / Math.max(axes.length - 1, 1);
-  const placed = axes.map((axis, index) => ({ ...axis, x: left + index * gap, ...scaleOf(points.map(axis.of), height - bottom, top + 14, axis.key) }));
-  const lines = [...points].sort((a, b) => shareOf(a) - shareOf(b)).map((point) => {
-    const chosen = app.chosen.includes(point.run.id);
-    const path = placed.map((axis, index) => `${index ? "L" : "M"}${axis.x.toFixed(1)} ${axis.place(axis.of(point)).toFixed(1)}`).join("");
-    return svg(
-      "path",
-      { d: path, class: `thread ${chosen ? "chosen" : ""}`, colour: scaleColour(shareOf(point)), onclick: () => app.choose(point.run.id, !chosen) },
-      svg("title", {}, `${point.run.name}\n${metric} ${formatNumber(point.value)}`),
-    );
-  });
-  return svg(
-    "svg",
-    { viewBox: `0 0 ${width} ${height}`, class: "plot-svg", role: "img", "aria-label": "Parallel coordinates" },
-    lines,
-    placed.map((axis) => [
-      svg("line", { class: "axis", x1: axis.x, x2: axis.x, y1: top + 14, y2: height - bottom }),
-      svg("text", { x: axis.x, y: top - 6, class: "middle head" }, axis.label.length > 20 ? `${axis.label.slice(0, 19)}…` : axis.label),
-      axis.ticks.map(([place, text]) => svg("text", { x: axis.x + 6, y: place + 4, class: "tick" }, text)),
-    ]),
-  );
 }

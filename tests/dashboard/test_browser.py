@@ -267,7 +267,10 @@ def test_ranges_on_the_axes_pick_runs(page: Any, url: str) -> None:
     until(page, "location.hash.includes('ranges=')")
     out = page.locator(".thread.out").count()
     assert page.locator(".picked").inner_text() == f"{6 - out} runs within"
-    scores = "[...document.querySelectorAll('.thread%s title')].map((each) => Number(each.textContent.split(' ').at(-1)))"
+    scores = (
+        "[...document.querySelectorAll('.thread%s title')]"
+        ".map((each) => Number(each.textContent.split(' ').at(-1)))"
+    )
     inside, outside = page.evaluate(scores % ":not(.out)"), page.evaluate(scores % ".out")
     assert min(inside) > max(outside)  # the range was drawn at the top of the score's axis
     page.get_by_role("button", name="Choose these").click()

@@ -53,7 +53,7 @@ function controls(app, shown, ranges) {
   if (!ranges.size) return h("span", { class: "hint" }, "Draw a range on an axis to pick runs; arrow keys move one.");
   return [
     h("span", { class: "picked" }, `${shown.length} ${shown.length === 1 ? "run" : "runs"} within`),
-    h("button", { type: "button", disabled: !shown.length, onclick: () => app.setChosen(shown.map(({ run }) => run.id)) }, "Choose these"),
+    h("button", { type: "button", class: "quiet", disabled: !shown.length, onclick: () => app.setChosen(shown.map(({ run }) => run.id)) }, "Choose these"),
     h("button", { type: "button", class: "quiet", onclick: () => state.set({ ranges: "" }) }, "Clear ranges"),
   ];
 }

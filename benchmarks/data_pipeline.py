@@ -27,9 +27,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from about import about, read_options
+from clock import Clock, synchronize
 from pytorch_lightning.utilities import move_data_to_device
 
 from ganlab.assembly import build_module
@@ -113,11 +113,6 @@ def batches_of(data: GANDataModule, way: str, device: torch.device) -> Iterator[
         loader._iterator._shutdown_workers()  # persistent processes would stay for the other ways
 
 
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def seconds_of_batch(data: GANDataModule, way: str, device: torch.device, num: int) -> float:
     """Returns the mean seconds of a batch, once the pipeline runs."""
     with batches_of(data, way, device) as batches:
@@ -129,24 +124,6 @@ def seconds_of_batch(data: GANDataModule, way: str, device: torch.device, num: i
             pass
         synchronize(device)
         return (time.perf_counter() - started) / num
-
-
-class Clock(pl.Callback):
-    """Times iterations, the first of which only warms up."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps + 1
-        self.seconds: list[float] = []
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        synchronize(trainer.strategy.root_device)
-        self._started = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        synchronize(trainer.strategy.root_device)
-        self.seconds.append(time.perf_counter() - self._started)
-        self.left -= 1
-        trainer.should_stop = self.left == 0
 
 
 def seconds_of_iteration(options: dict[str, str], data: GANDataModule) -> float | None:

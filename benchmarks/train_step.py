@@ -33,9 +33,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from about import about, read_options
+from clock import Clock, synchronize
 from naive_sngan import N_CRITIC, NaiveLoop, count_flops
 from peers import PEERS
 from torch import Tensor
@@ -73,24 +73,6 @@ DEFAULTS = {
 }
 
 
-class Clock(pl.Callback):
-    """Times iterations, the first of which only warms up."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps + 1
-        self.seconds: list[float] = []
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        synchronize(trainer.strategy.root_device)
-        self._started = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        synchronize(trainer.strategy.root_device)
-        self.seconds.append(time.perf_counter() - self._started)
-        self.left -= 1
-        trainer.should_stop = self.left == 0
-
-
 class Batches:
     """The same uint8 images for ever."""
 
@@ -100,11 +82,6 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, None]]:
         while True:
             yield self._images, None
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def compose(options: dict[str, str], *overrides: str) -> dict[str, Any]:

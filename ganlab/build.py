@@ -157,6 +157,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     progress = Progress(config["budget"], recorder, config["n_critic"], config["data"]["batch_size"])
     scored_every = evaluate["every_g_steps"] if config["metrics"] else None
     cadences = (settings["every_g_steps"], settings["keep_every_g_steps"], scored_every)
+    interrupt = Interrupt(checkpointing)
     callbacks: list[pl.Callback] = [
         BudgetStop(config["budget"]),
         recorder,
@@ -164,13 +165,13 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
         RanksStayEqual(config["trainer"]["check_ranks_every_g_steps"], cadences),
         progress,
         checkpointing,
-        Interrupt(checkpointing),
+        interrupt,
         Samples(run, trackers, seed, samples["every_g_steps"], samples["num"], reals, facts),
     ]
     if config["metrics"]:
         make_evaluation = partial(build_evaluation, config, data)
         scoring = {name: evaluate[name] for name in ("every_g_steps", "before_training", "batch_norm")}
-        callbacks.append(Evaluate(run, trackers, make_evaluation, seed=seed, **scoring))
+        callbacks.append(Evaluate(run, trackers, make_evaluation, interrupt, seed=seed, **scoring))
         if settings["monitor"] is not None:
             callbacks.append(BestCheckpoint(checkpointing, run, settings["monitor"]))
     if config["watchdog"]["action"] != "none":

@@ -130,7 +130,9 @@ class CheckpointFolder:
         """Deletes the oldest earlier state, if `last.ckpt` makes it dispensable and all of them together suffice."""
         previous = self._previous()
         free, needed = self._room_for(new)
-        if not (self.path / LAST).exists() or sum(_size(path) for _, path in previous) < max(1, needed - free):
+        if not (self.path / LAST).exists() or sum(_size(path) for _, path in previous) < max(
+            1, needed - free
+        ):
             return False
         with storing(previous[-1][1]):
             previous[-1][1].unlink()

@@ -26,6 +26,7 @@ def score(
     discriminator: Discriminator | None = None,
     rank: int = 0,
     world_size: int = 1,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> list[Score]:
     """Evaluates a generator on the fixed latents of `seed`; every choice goes into each score's protocol.
 
@@ -39,6 +40,7 @@ def score(
         method: chooses the latents anew, starting from those of `seed`; `None` scores them as they are.
         discriminator: what `method` asks.
         rank, world_size: this process's share; rank 0 shows a progress bar.
+        after_batch: what it raises ends the evaluation; see `Evaluation`.
 
     Raises:
         ConfigurationError: `method` does not go with this generator or with the other choices.
@@ -66,7 +68,7 @@ def score(
         "ganlab": __version__,
     }
     with _progress_bar(visible=rank == 0) as progress:
-        return evaluation(sampler, protocol, rank, world_size, progress, sampler.labels)
+        return evaluation(sampler, protocol, rank, world_size, progress, sampler.labels, after_batch)
 
 
 def score_images(evaluation: Evaluation, images: Tensor, labels: Tensor | None) -> list[Score]:

@@ -1,6 +1,7 @@
 """Scores of a run: during training, afterwards, and without disturbing either."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ import pytest
 import torch
 
 from ganlab import evaluate, sample
+from ganlab.callbacks.interrupt import Interrupted
 from ganlab.checkpoint import load_checkpoint, save_checkpoint
 from ganlab.cli import compose_config
+from ganlab.metrics import evaluation
+from ganlab.metrics.accumulation import in_batches
 from ganlab.tracking.run_folder import RunFolder
 from ganlab.train import train
 
@@ -68,6 +72,83 @@ def test_scores_come_at_exactly_the_iterations_asked(tmp_path: Path) -> None:
     run = train(compose_config(*recipe, "budget.g_steps=9"))
     at = [result["g_step"] for result in run.results() if result["metric"].startswith("modes")]
     assert at == [0, 3, 4, 6, 9]
+
+
+def signal_in_batch(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """Sends SIGTERM while a batch of generated images is seen, counted over all evaluations; returns those begun."""
+    extract, begun = evaluation.extract, list[int]()
+
+    def signalled(*arguments: Any) -> Any:
+        begun.append(len(begun) + 1)
+        if begun[-1] == number:
+            signal.raise_signal(signal.SIGTERM)
+        return extract(*arguments)
+
+    monkeypatch.setattr(evaluation, "extract", signalled)
+    return begun
+
+
+@pytest.mark.parametrize(
+    ("batch", "budget", "stopped_at"),
+    [(2, 7, 3), (5, 6, 6), (10, 7, 7)],
+    ids=["between", "last_iteration", "end"],
+)
+def test_interrupted_evaluation_is_made_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, budget: int, stopped_at: int
+) -> None:
+    """Catches: an evaluation that ends before it gives way, that writes scores of some of its images, that is never
+    made up or twice, a run that trains on or ends as finished, made-up scores of another generator, and
+    such that the best checkpoint knows nothing of."""
+    recipe = (*POINTS, FRECHET, "evaluate.every_g_steps=3", f"budget.g_steps={budget}", "optimizer.lr=0.05")
+    whole = train(compose_config(*recipe, f"run_dir={tmp_path / 'whole'}"))
+    parts = compose_config(*recipe, f"run_dir={tmp_path / 'parts'}")
+    begun = signal_in_batch(monkeypatch, batch)  # of 4 in each evaluation
+    with pytest.raises(Interrupted, match=f"saved at g_step {stopped_at}") as caught:
+        train(parts)
+    monkeypatch.undo()
+    assert (caught.value.exit_status, len(begun)) == (143, batch)
+    run = RunFolder(tmp_path / "parts")
+    assert run.status()["status"] == "interrupted"
+    assert load_checkpoint(run.checkpoints / "last.ckpt")["counters"]["g_step"] == stopped_at
+    assert all(result["g_step"] < stopped_at for result in run.results())
+    train(parts)
+    scores = [
+        [(line["g_step"], line["metric"], line["value"]) for line in folder.results()]
+        for folder in (run, whole)
+    ]
+    assert scores[0] == scores[1]
+    best = [
+        load_checkpoint(folder.checkpoints / "best.ckpt")["counters"]["g_step"] for folder in (run, whole)
+    ]
+    assert best[0] == best[1]
+    assert run.status()["status"] == "finished"
+
+
+def test_evaluation_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+    """Catches: an evaluation made up for whenever a run goes on from where one was due."""
+    recipe = (*POINTS, "evaluate.every_g_steps=3", f"run_dir={tmp_path / 'run'}")
+    train(compose_config(*recipe, "budget.g_steps=3"))
+    run = train(compose_config(*recipe, "budget.g_steps=4"))
+    assert [result["g_step"] for result in run.results() if result["metric"].startswith("modes")] == [3, 4]
+
+
+def test_ranks_ask_equally_often() -> None:
+    """Catches: a rank with a batch less, or that has failed, which leaves the others waiting for it; images that are
+    seen twice or by nobody, and a fault that is lost."""
+    asked: list[list[tuple[int, int]]] = [[], [], []]
+    seen: list[int] = []
+
+    def look(first: int, last: int) -> None:
+        seen.extend(range(first, last))
+        if first == 4:
+            raise ZeroDivisionError("a fault of rank 2")
+
+    for rank in (0, 1):
+        in_batches(look, 7, 2, rank, 3, lambda *place, rank=rank: asked[rank].append(place))
+    with pytest.raises(ZeroDivisionError):
+        in_batches(look, 7, 2, 2, 3, lambda *place: asked[2].append(place))
+    assert asked == [[(2, 2), (2, 2)], [(2, 2), (2, 2)], [(2, 3), (3, 3)]]
+    assert seen == [0, 1, 2, 3, 4, 5]
 
 
 def test_result_carries_its_protocol(tmp_path: Path) -> None:

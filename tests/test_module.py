@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from plain_fit import fit
 from torch import Tensor, nn
 
 from ganlab.interfaces import Discriminator, Generator, Penalty
@@ -61,21 +62,7 @@ def run(
     count = module.optimization.n_critic * batch_size
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count * num_g_steps, 1, 2, 2), dtype=torch.uint8, generator=generator)
-    loader = torch.utils.data.DataLoader(
-        [images[i * count : (i + 1) * count] for i in range(num_g_steps)],
-        batch_size=None,
-        collate_fn=lambda part: (part, None),
-    )
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[callback or Stop(num_g_steps)],
-    )
-    trainer.fit(module, loader)
+    fit(module, images.split(count), [callback or Stop(num_g_steps)])
 
 
 def make(

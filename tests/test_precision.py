@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from plain_fit import fit
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 
@@ -100,18 +101,8 @@ def iterate(
     optimization = Optimization(sgd(0.1), sgd(0.1), schedule=lambda g_step: 1.0)
     module = GANModule(LinearGenerator(), LinearDiscriminator(), loss, optimization)
     images = torch.randint(0, 256, (num, 4, 1, 2, 2), dtype=torch.uint8)
-    loader = torch.utils.data.DataLoader(list(images), batch_size=None, collate_fn=lambda part: (part, None))
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        plugins=[plugin] if plugin else None,
-        callbacks=[callback, FiniteCheck(RunFolder(run_dir), [1]), Stop(num)],
-    )
-    trainer.fit(module, loader)
+    callbacks = [callback, FiniteCheck(RunFolder(run_dir), [1]), Stop(num)]
+    fit(module, list(images), callbacks, plugins=[plugin] if plugin else None)
     return module
 
 

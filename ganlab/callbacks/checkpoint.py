@@ -133,6 +133,11 @@ class BestCheckpoint(pl.Callback):
         self._run = run
         self._monitor = monitor
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves if the evaluation that the run was stopped in, and now has made up for, scored best."""
+        if _gan(pl_module).counters.g_step:
+            self._keep_if_best(trainer, pl_module)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

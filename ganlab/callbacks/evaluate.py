@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 
+from ganlab.callbacks.interrupt import Interrupt, StopWork
 from ganlab.metrics.evaluation import Evaluation
 from ganlab.metrics.ranks import together
 from ganlab.modules.generative import GenerativeModule
@@ -19,10 +21,14 @@ class Evaluate(pl.Callback):
 
     Training is not disturbed: a copy of the generator is scored, and no global random number is drawn.
 
+    A run that is asked to end stops in the midst of an evaluation, of which nothing is then kept; when the run goes on,
+    it makes up for it first.
+
     Args:
         run: gets each score in `results.jsonl`.
         tracker: gets the scores too.
         make_evaluation: called once, at the first evaluation, with the device: extractors are slow to load.
+        interrupt: knows whether the run is asked to end.
         seed: of the run; the latents are fixed by it.
         every_g_steps: `None` for only at the end.
         before_training: also score the untrained generator.
@@ -34,6 +40,7 @@ class Evaluate(pl.Callback):
         run: RunFolder,
         tracker: Tracker,
         make_evaluation: Callable[[Any], Evaluation],
+        interrupt: Interrupt,
         *,
         seed: int,
         every_g_steps: int | None,
@@ -43,6 +50,7 @@ class Evaluate(pl.Callback):
         self._run = run
         self._tracker = tracker
         self._make_evaluation = make_evaluation
+        self._interrupt = interrupt
         self._evaluation: Evaluation | None = None
         self._seed = seed
         self._every = every_g_steps
@@ -51,9 +59,12 @@ class Evaluate(pl.Callback):
         self._scored_g_step: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Scores the untrained generator, if asked."""
+        """Scores the untrained generator, if asked, and makes up for the evaluation that the run was stopped in."""
         assert isinstance(pl_module, GenerativeModule)
-        if self._before_training and pl_module.counters.g_step == 0:
+        g_step = pl_module.counters.g_step
+        due = self._is_due(g_step) if g_step else self._before_training
+        missing = due and all(result["g_step"] != g_step for result in self._run.results())
+        if trainer.strategy.broadcast(missing):  # what rank 0 has written counts
             self._score(trainer, pl_module)
 
     def on_train_batch_end(
@@ -61,7 +72,7 @@ class Evaluate(pl.Callback):
     ) -> None:
         """Scores when an evaluation is due."""
         assert isinstance(pl_module, GenerativeModule)
-        if self._every is not None and pl_module.counters.g_step % self._every == 0:
+        if self._is_due(pl_module.counters.g_step):
             self._score(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -70,22 +81,30 @@ class Evaluate(pl.Callback):
         if self._scored_g_step != pl_module.counters.g_step:
             self._score(trainer, pl_module)
 
+    def _is_due(self, g_step: int) -> bool:
+        return self._every is not None and g_step % self._every == 0
+
     def _score(self, trainer: pl.Trainer, module: GenerativeModule) -> None:
+        """Writes the scores of this iteration; nothing, if the run is asked to end before they are there."""
         started = time.monotonic()
         if self._evaluation is None:
             # Weights may be missing on one machine of several.
             with together("making the evaluation", trainer.world_size, module.device):
                 self._evaluation = self._make_evaluation(module.device)
         assert self._evaluation is not None
-        results = score(
-            self._evaluation,
-            module.sampling_generator,
-            which="raw" if module.ema is None else "ema",
-            seed=self._seed,
-            batch_norm=self._batch_norm,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
-        )
+        try:
+            results = score(
+                self._evaluation,
+                module.sampling_generator,
+                which="raw" if module.ema is None else "ema",
+                seed=self._seed,
+                batch_norm=self._batch_norm,
+                rank=trainer.global_rank,
+                world_size=trainer.world_size,
+                after_batch=partial(self._interrupt.stop_work, trainer, module),
+            )
+        except StopWork:
+            return
         self._scored_g_step = module.counters.g_step
         if not trainer.is_global_zero:
             return

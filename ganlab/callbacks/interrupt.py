@@ -43,14 +43,19 @@ class Interrupted(GanlabError):
         self.exit_status = REQUEUE_STATUS if signal_number == Interrupt.PREEMPTION else 128 + signal_number
 
 
+class StopWork(Exception):
+    """Ends long work between two iterations, such as an evaluation; whoever does such work catches it."""
+
+
 class Interrupt(pl.Callback):
     """Turns SIGINT, SIGTERM and SIGUSR1 into a save at the next iteration boundary.
 
     A second SIGINT or SIGTERM, more than `REPEAT_SECONDS` after the first, ends the process at once, wherever it is.
     SIGUSR1 is the warning that Slurm gives before a job is pre-empted or out of time (`--signal=USR1@120`): under Slurm
     the job is queued again, elsewhere the exit status 75 asks for it. Several ranks tell each other in every iteration,
-    so that all of them stop at the same one. A signal that comes while an iteration is scored is answered after that,
-    and one that comes when training is over, which `checkpointing` has saved before, at once.
+    so that all of them stop at the same one. Evaluation asks `stop_work` after each batch and gives way. A signal that
+    comes when training is over, which `checkpointing` has saved before, is answered at once; by several ranks together
+    when they next ask, if they do.
 
     Args:
         checkpointing: saves; stands before this one in the list of callbacks.
@@ -62,7 +67,9 @@ class Interrupt(pl.Callback):
     def __init__(self, checkpointing: Checkpointing) -> None:
         self._checkpointing = checkpointing
         self._received = 0
+        self._agreed_on = 0
         self._maximum: Maximum[None] = Maximum()
+        self._is_over = False
         self._second = _SecondSignal(self.SIGNALS)
         self._leave_at_once: Callable[[int], None] = lambda signal_number: None
 
@@ -98,7 +105,24 @@ class Interrupt(pl.Callback):
         received = self._agreed(trainer, pl_module, at_once=True)
         if received:
             self._leave(trainer, pl_module, received)
-        self._leave_at_once = partial(self._leave, trainer, pl_module)
+        self._is_over = True
+        if trainer.world_size == 1:  # several leave together, lest one waits for another
+            self._leave_at_once = partial(self._leave, trainer, pl_module)
+
+    def stop_work(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ends what is done between two iterations, if a signal has come; all ranks have to call it alike.
+
+        Several ranks exchange an integer and wait for it.
+
+        Raises:
+            StopWork: on all ranks; the boundary of the iteration at hand saves and leaves.
+            Interrupted: on all ranks, when training is over, for no boundary follows.
+        """
+        received = self._agreed(trainer, pl_module, at_once=True)
+        if received and self._is_over:
+            self._leave(trainer, pl_module, received)
+        if received:
+            raise StopWork
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Ends the count of signals."""
@@ -125,7 +149,10 @@ class Interrupt(pl.Callback):
         if trainer.world_size == 1:
             return self._received
         asked = torch.full((1,), self._received, device=module.device)
-        return max((int(answer) for _, answer in self._maximum(None, asked, at_once)), default=0)
+        answers = self._maximum(None, asked, at_once)
+        # Remembered: on a GPU, the next call without `at_once` would not say so again until the one after it.
+        self._agreed_on = max([self._agreed_on, *(int(answer) for _, answer in answers)])
+        return self._agreed_on
 
     @staticmethod
     def _leave(trainer: pl.Trainer, module: pl.LightningModule, received: int) -> None:

@@ -1,5 +1,6 @@
-"""Features of real images, gathered batch by batch and then over ranks."""
+"""Features of images, gathered batch by batch and then over ranks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,41 @@ from ganlab.metrics.moments import Moments
 
 MAX_IMAGES = 50_000
 """Images whose features are kept, real and generated alike, by metrics that need more than sums: 410 MB at 2048-d."""
+
+
+def in_batches(
+    work: Callable[[int, int], None],
+    num: int,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Calls `work(first, last)` for each batch of this rank's contiguous share of `num` images.
+
+    `progress(done, total)` of the share follows each batch. It may wait for the other ranks, and is therefore called
+    the same number of times on all of them: also where the share is a batch shorter, or `work` has failed, of which
+    the others have to hear before this rank leaves.
+
+    Raises:
+        Exception: the first of `work`, at the end; any of `progress`, at once.
+    """
+    begin, end = (place * num // world_size for place in (rank, rank + 1))
+    largest_share = -(-num // world_size)
+    fault: Exception | None = None
+    for first in range(begin, begin + largest_share, batch_size):
+        last = min(first + batch_size, end)
+        try:
+            if first < end and fault is None:
+                work(first, last)
+        except Exception as error:  # raised below
+            if world_size == 1:
+                raise
+            fault = error
+        if progress is not None:
+            progress(last - begin, end - begin)
+    if fault is not None:
+        raise fault
 
 
 class Sums:

@@ -12,6 +12,7 @@ from torch import Tensor, distributed
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import FeatureExtractor, ImageData
+from ganlab.metrics.accumulation import in_batches
 from ganlab.metrics.extraction import extract, quantisation
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext, checked
@@ -134,6 +135,7 @@ class Evaluation:
         world_size: int = 1,
         progress: Callable[[int, int], None] | None = None,
         labels: Tensor | None = None,
+        after_batch: Callable[[], None] = lambda: None,
     ) -> list[Score]:
         """Scores one generator; all ranks have to call it and all get the same scores.
 
@@ -148,6 +150,8 @@ class Evaluation:
                 statistics are known, then over this rank's share of generated ones.
             labels: what the images were asked to show, `(num_samples,)`; `None` where the generator is
                 unconditional.
+            after_batch: called after each batch and before each metric's own arithmetic, the same number of times on
+                all ranks. What it raises ends the evaluation; it has to raise it on all of them.
 
         Raises:
             ConfigurationError: more ranks than images, or a metric that lacks labels, images or class scores.
@@ -156,21 +160,24 @@ class Evaluation:
         """
         if not self._metrics and not self._probes:
             return []
-        if world_size > self.num_samples:
-            raise ConfigurationError(
-                f"evaluate.num_samples={self.num_samples} is less than the {world_size} ranks: set it higher"
-            )
-        if world_size > 1 and not distributed.is_initialized():
-            raise RuntimeError(f"world_size={world_size}, but torch.distributed is not initialised")
+        self._check_ranks(world_size)
+
+        def advance(done: int, total: int) -> None:
+            if progress is not None:
+                progress(done, total)
+            after_batch()
+
         self._extractor.to(self._device)
-        metrics = self._prepare(self._metrics, rank, world_size, progress)
+        metrics = self._prepare(self._metrics, rank, world_size, advance)
         with together("the features of generated images", world_size, self._device):
-            metrics = self._update(metrics, sample, labels, rank, world_size, progress)
+            metrics = self._update(metrics, sample, labels, rank, world_size, advance)
         scores = []
         for task in metrics:
+            after_batch()
             with self._skipped(task.name, rank), together(f"metric {task.name}", world_size, self._device):
                 scores += self._scores(task, self._estimates(task), protocol)
         for probe in self._probes:
+            after_batch()
             with self._skipped(probe.name, rank), together(f"metric {probe.name}", world_size, self._device):
                 scores += self._scores(probe, self._probed(probe, sample), protocol)
         if not scores:
@@ -178,6 +185,15 @@ class Evaluation:
                 "no metric applies to what is scored: choose others, such as metrics=quick"
             )
         return scores
+
+    def _check_ranks(self, world_size: int) -> None:
+        """Sees that each rank gets images, and can reach the others."""
+        if world_size > self.num_samples:
+            raise ConfigurationError(
+                f"evaluate.num_samples={self.num_samples} is less than the {world_size} ranks: set it higher"
+            )
+        if world_size > 1 and not distributed.is_initialized():
+            raise RuntimeError(f"world_size={world_size}, but torch.distributed is not initialised")
 
     @contextmanager
     def _skipped(self, name: str, rank: int) -> Iterator[None]:
@@ -194,7 +210,7 @@ class Evaluation:
         tasks: list[_Task[GeneratorMetric]],
         rank: int,
         world_size: int,
-        progress: Callable[[int, int], None] | None,
+        advance: Callable[[int, int], None],
     ) -> list[_Task[GeneratorMetric]]:
         """Empties the metrics and tells them of the real images, which are seen once for all of them.
 
@@ -218,7 +234,7 @@ class Evaluation:
                 if task.reference is reference
                 for part in task.metric.reference_parts
             ]
-            reference.prepare(parts, rank, world_size, progress)
+            reference.prepare(parts, rank, world_size, advance)
         with together("what metrics know of real images", world_size, self._device):
             for task in possible:
                 task.metric.to(self._device)
@@ -234,16 +250,16 @@ class Evaluation:
         labels: Tensor | None,
         rank: int,
         world_size: int,
-        progress: Callable[[int, int], None] | None,
+        advance: Callable[[int, int], None],
     ) -> list[_Task[GeneratorMetric]]:
         """Feeds this rank's share of the generated images to all metrics; returns the tasks that apply.
 
         Raises:
             DivergedError: images that are not finite, of which quantisation would make grey levels.
         """
-        begin, end = (place * self.num_samples // world_size for place in (rank, rank + 1))
-        for first in range(begin, end if tasks else begin, self.batch_size):
-            last = min(first + self.batch_size, end)
+
+        def update(first: int, last: int) -> None:
+            nonlocal tasks
             images = sample(first, last)
             if len(images) != last - first:
                 raise ValueError(f"sample({first}, {last}) returned {len(images)} images")
@@ -254,8 +270,9 @@ class Evaluation:
                     task.metric.update(features, None if labels is None else labels[first:last])
                     possible.append(task)
             tasks = possible
-            if progress is not None:
-                progress(last - begin, end - begin)
+
+        if tasks:
+            in_batches(update, self.num_samples, self.batch_size, rank, world_size, advance)
         return tasks
 
     def _estimates(self, task: _Task[GeneratorMetric]) -> dict[str, Estimate]:

@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import FeatureExtractor, ImageData
-from ganlab.metrics.accumulation import Kept, Sums, is_kept
+from ganlab.metrics.accumulation import Kept, Sums, in_batches, is_kept
 from ganlab.metrics.cache import read_arrays, write_arrays
 from ganlab.metrics.extraction import extract, quantisation, spatial_of
 from ganlab.metrics.ranks import agree
@@ -262,16 +262,13 @@ class ImageReference(Reference):
         world_size: int,
         progress: Progress | None,
     ) -> None:
-        num = len(self._data.images)
-        begin, end = (place * num // world_size for place in (rank, rank + 1))
-        for first in range(begin, end, self._batch_size):
-            last = min(first + self._batch_size, end)
+        def add(first: int, last: int) -> None:
             features = extract(self._extractor, self._data.images[first:last], self._device)
             for part, accumulator in accumulators.items():
                 values = features.features if part != "spatial_statistics" else spatial_of(features)
                 accumulator.add(values, first)
-            if progress is not None:
-                progress(last - begin, end - begin)
+
+        in_batches(add, len(self._data.images), self._batch_size, rank, world_size, progress)
 
     def _of_rank_zero(
         self, parts: dict[str, dict[str, Tensor]], world_size: int

@@ -93,8 +93,7 @@ class TransGANGenerator(Generator):
         self.project = nn.Linear(latent_dim, math.prod(self.start_shape))
         self.upsamples = nn.ModuleList(stage.upsample for stage in plan)
         self.stages = nn.ModuleList(
-            _Stage(stage.multiple * channels, start << i, stage.num_blocks)
-            for i, stage in enumerate(plan)
+            _Stage(stage.multiple * channels, start << i, stage.num_blocks) for i, stage in enumerate(plan)
         )
         self.to_image = xavier_(nn.Conv2d(plan[-1].multiple * channels, image_channels, 1))
 

@@ -6,13 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from fault_commands import ENDING, STARTING, TINY, started, wait_until
+import scoring_work
+import torch
+from fault_commands import ENDING, PAIR, STARTING, TINY, started, wait_until
+from two_ranks import two_ranks
 
 from ganlab.callbacks import interrupt
-from ganlab.callbacks.interrupt import REPEAT_SECONDS, Interrupt, Interrupted
+from ganlab.callbacks.interrupt import REPEAT_SECONDS, Interrupt, Interrupted, StopWork
 from ganlab.callbacks.samples import Samples
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
@@ -215,3 +219,64 @@ def test_signal_from_outside(tmp_path: Path, number: str, status: int) -> None:
     assert 0 < counters["g_step"] < 40
     assert counters["d_step"] == 2 * counters["g_step"]
     assert_equal_state(whole, run(tmp_path / "run", 40))
+
+
+SCORED = ("evaluate.every_g_steps=2", "evaluate.num_samples=41", "evaluate.batch_size=2", "budget.g_steps=3")
+
+
+@pytest.mark.slow
+def test_evaluation_gives_way_to_a_signal(tmp_path: Path) -> None:
+    """K3 in an evaluation, as a process. Catches: a signal that waits for the last of the images, their score written
+    all the same, and a run that goes on without it."""
+    batches = tmp_path / "batches"
+    slow = f"+metrics.slow={{_target_: scoring_work.SlowFrechetDistance, seconds: 0.5, file: {batches}}}"
+    with started(tmp_path / "run", *SCORED, slow) as command:
+        wait_until(lambda: batches.exists() and batches.stat().st_size > 1, STARTING)
+        os.kill(command.process.pid, signal.SIGTERM)
+        assert command.end(ENDING) == 143
+        assert "SIGTERM received: stopped and saved at g_step 2" in command.errors()[0]
+    assert batches.stat().st_size < 21
+    assert RunFolder(tmp_path / "run").results() == []
+    quick = (*TINY, *SCORED, slow.replace("0.5", "0"))
+    scores = [
+        [(line["g_step"], line["metric"], line["value"]) for line in folder.results()]
+        for folder in (
+            train(compose_config(*quick, f"run_dir={tmp_path / name}")) for name in ("run", "whole")
+        )
+    ]
+    assert scores[0] == scores[1]
+    assert [g_step for g_step, *_ in scores[0]] == [2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rank", "begun", "g_step"),
+    [(1, [3, 3], 2), (0, [14, 15], 3)],
+    ids=["between_iterations", "after_training"],
+)
+def test_ranks_leave_an_evaluation_together(tmp_path: Path, rank: int, begun: list[int], g_step: int) -> None:
+    """Catches: a rank that stops alone, in whose place the others wait; ranks that stop in different batches, of which
+    rank 0 has one less than rank 1; scores made up for on one rank alone."""
+    frechet = "+metrics.frechet._target_=ganlab.metrics.frechet.FrechetDistance"
+    recipe = (*TINY, *SCORED, frechet, *PAIR, f"run_dir={tmp_path / 'run'}")
+    ended = two_ranks(scoring_work.stop_one_rank, rank, begun[rank], *recipe)
+    for outcome, _ in ended:
+        assert outcome.startswith(f"143: SIGTERM received: stopped and saved at g_step {g_step}; ")
+    assert [batches for _, batches in ended] == begun
+    run = RunFolder(tmp_path / "run")
+    assert [line["g_step"] for line in run.results()] == [2][: g_step - 2]
+    again = two_ranks(scoring_work.stop_one_rank, rank, 0, *recipe)
+    assert [outcome for outcome, _ in again] == ["finished"] * 2
+    assert [line["g_step"] for line in run.results()] == [2, 3]
+
+
+def test_ranks_remember_what_they_have_agreed_on() -> None:
+    """Catches: an iteration trained after an interrupted evaluation, which nobody would make up for then: on a GPU the
+    answer to a question comes with the next one."""
+    interrupt = Interrupt(cast(Any, None))
+    answers = iter([[(None, torch.tensor([15]))], []])
+    interrupt._maximum = cast(Any, lambda *_: next(answers))
+    trainer, module = cast(Any, SimpleNamespace(world_size=2)), cast(Any, SimpleNamespace(device="cpu"))
+    with pytest.raises(StopWork):
+        interrupt.stop_work(trainer, module)
+    assert interrupt._agreed(trainer, module) == 15

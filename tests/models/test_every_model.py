@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from plain_fit import fit
 from torch import Tensor, nn
 
 from ganlab.assembly import build_module
@@ -70,17 +71,7 @@ def iterate(module: GenerativeModule, labels: Tensor | None, num_g_steps: int = 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
             scalars.append(outputs)
 
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Keep()],
-    )
-    loader = torch.utils.data.DataLoader([batch] * num_g_steps, batch_size=None, collate_fn=lambda part: part)
-    trainer.fit(module, loader)
+    fit(module, [batch] * num_g_steps, [Keep()])
     return scalars[-1]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from plain_fit import fit
 from torch import Tensor, nn
 
 from ganlab.ema import GeneratorEMA
@@ -56,17 +57,7 @@ class Restore(pl.Callback):
 
 
 def run(module: VAEModule, images: Sequence[Tensor], *callbacks: pl.Callback) -> None:
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=list(callbacks),
-    )
-    loader = torch.utils.data.DataLoader(list(images), batch_size=None, collate_fn=lambda part: (part, None))
-    trainer.fit(module, loader)
+    fit(module, images, callbacks)
 
 
 def test_one_update_by_hand() -> None:

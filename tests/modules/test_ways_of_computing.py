@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from plain_fit import fit
 from torch import Tensor, nn
 
 from ganlab.assembly import build_module
@@ -98,16 +99,7 @@ def trained(module: GenerativeModule, num_g_steps: int = 2) -> tuple[dict[str, T
         ) -> None:
             scalars.update(outputs)
 
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Keep()],
-    )
-    trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch))
+    fit(module, batches, [Keep()])
     return {key: value.detach() for key, value in module.named_tensors().items()}, scalars
 
 

@@ -37,6 +37,9 @@ OWN = {
     # Attention over all pairs of 1,024 pixels leaves no time to learn at 32 px.
     "transgan": {"image_size": 16, "batch_size": 16},
 }
+MORE = {"began": ["loss.lambda_k=0.01"]}
+"""Further words: BEGAN's k, which begins at 0, moves by a thousandth of the imbalance an iteration in the paper, too
+little for the iterations of some minutes."""
 FIRST_STAGE = {"stackgan_stage2": ("model=stackgan_stage1", "data.image_size=8")}
 
 
@@ -71,6 +74,7 @@ def learn(name: str, minutes: float, seed: int, run_dir: Path, out: Path) -> dic
         ),
         *(f"model.generator.channels={sizes['generator']}", f"model.{other}.channels={sizes['other']}"),
         *("budget.g_steps=null", f"budget.minutes={minutes}"),
+        *MORE.get(name, []),
     ]
     start = []
     if name in FIRST_STAGE:

@@ -20,7 +20,8 @@ CPU). Ways, of which `ways=ganlab,naive` chooses some:
 
 With a checkout of mimicry or of PyTorch-StudioGAN at hand, their code trains the same network beside them (peers.py).
 Time is the median over rounds of the seconds of an iteration; TFLOP/s count the naive network's products for all of
-them, so they are comparable. Writes OUT.json (command, commit, device, versions) and OUT.md.
+them, so they are comparable; "products saved" is how many times fewer a way needs, which predicts its speed on a device
+that computes all of them equally fast. Writes OUT.json (command, commit, device, versions) and OUT.md.
 """
 
 import json
@@ -39,6 +40,7 @@ from clock import Clock, synchronize
 from naive_sngan import N_CRITIC, NaiveLoop, count_flops
 from peers import PEERS
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from ganlab.assembly import build_module
 from ganlab.build import build_trainer
@@ -59,6 +61,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "bf16": ("trainer.precision=bf16-mixed",),
     "recompute": (*JOINT[:1], "speed.recompute=true"),
 }
+COUNTED = ("ganlab", "plain layers")
+"""Ways whose products are counted; the others have those of `ganlab`."""
 DEFAULTS = {
     "device": "auto",
     "channels": "auto",
@@ -100,6 +104,15 @@ def run_ganlab(options: dict[str, str], way: str, images: Tensor) -> float:
     clock = Clock(int(options["steps"]))
     build_trainer(config, [clock]).fit(build_module(config), train_dataloaders=Batches(images))
     return statistics.median(clock.seconds[1:])
+
+
+def count_ganlab(options: dict[str, str], way: str, images: Tensor) -> float:
+    """Counts the TFLOP of one iteration on the CPU: the gain to expect where all operations are equally fast."""
+    on_cpu = {**options, "device": "cpu", "precision": "32-true"}
+    config = compose(on_cpu, *WAYS[way])
+    with FlopCounterMode(display=False) as counter:
+        build_trainer(config, [Clock(0)]).fit(build_module(config), train_dataloaders=Batches(images))
+    return counter.get_total_flops() / 1e12
 
 
 def split_iteration(options: dict[str, str], images: Tensor) -> dict[str, float]:
@@ -226,7 +239,8 @@ def main() -> None:
             if device.type == "cuda":
                 memory[name] = torch.cuda.max_memory_allocated() / 2**30
             print(f"{name}: {taken:.3f} s", flush=True)
-    write(options, facts, seconds, memory, split_iteration(options, images))
+    counted = {way: count_ganlab(options, way, images) for way in chosen if way in COUNTED}
+    write(options, facts, seconds, memory, counted, split_iteration(options, images))
 
 
 def write(
@@ -234,6 +248,7 @@ def write(
     facts: dict[str, str],
     seconds: dict[str, list[float]],
     memory: dict[str, float],
+    counted: dict[str, float],
     parts: dict[str, float],
 ) -> None:
     median = {name: statistics.median(values) for name, values in seconds.items()}
@@ -242,25 +257,28 @@ def write(
     num_images = int(options["batch_size"]) * N_CRITIC
     baseline = median.get("naive", max(median.values()))
     table = [
-        "| way | s / iteration | iterations/s | real images/s | TFLOP/s | of peak | memory, GiB | against naive |",
-        "|---|---|---|---|---|---|---|---|",
+        "| way | s / iteration | iterations/s | real images/s | TFLOP/s | of peak | GiB | products saved | speed |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, value in median.items():
         rate = flops / value
         table.append(
             f"| {name} | {value:.3f} | {1 / value:.2f} | {num_images / value:.0f} | {rate:.3f} | {rate / peak:.0%} "
-            f"| {memory.get(name, float('nan')):.2f} | {baseline / value:.2f} |"
+            f"| {memory.get(name, float('nan')):.2f} | {flops / counted.get(name, float('nan')):.2f} x "
+            f"| {baseline / value:.2f} x |"
         )
     table += ["", f"Parts of ganlab's iteration ({parts['seconds']:.3f} s, cold one included):", ""]
     table += ["| part | share |", "|---|---|"]
     table += [f"| {name} | {share:.1%} |" for name, share in parts.items() if name != "seconds"]
     out = Path(options["out"])
     out.parent.mkdir(parents=True, exist_ok=True)
-    result = {**facts, "seconds": seconds, "memory in GiB": memory, "parts": parts}
+    result = {**facts, "seconds": seconds, "memory in GiB": memory, "TFLOP": counted, "parts": parts}
     out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     text = "\n".join([*(f"{key}: {value}  " for key, value in facts.items()), "", *table])
-    out.with_suffix(".md").write_text(f"# Training step\n\n{text.replace('nan', '-')}\n")
-    print(text.replace("nan", "-"))
+    out.with_suffix(".md").write_text(
+        f"# Training step\n\n{text.replace('nan x', '-').replace('nan', '-')}\n"
+    )
+    print(text.replace("nan x", "-").replace("nan", "-"))
 
 
 if __name__ == "__main__":

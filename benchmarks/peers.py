@@ -128,7 +128,11 @@ def _make_importable(folder: Path) -> None:
     if not folder.is_dir():
         raise SystemExit(f"{folder}: no such folder; give that of a checkout")
     sys.path.insert(0, str(folder))
-    absent = [name for name in NOT_NEEDED if importlib.util.find_spec(name.partition(".")[0]) is None]
+    absent = [name for name in NOT_NEEDED if _is_absent(name.partition(".")[0])]
     sys.modules.update({name: MagicMock() for name in absent})
-    if importlib.util.find_spec("pkg_resources") is None:  # no longer part of setuptools
+    if _is_absent("pkg_resources"):  # no longer part of setuptools
         sys.modules["pkg_resources"] = MagicMock(parse_version=parse)
+
+
+def _is_absent(module: str) -> bool:
+    return module not in sys.modules and importlib.util.find_spec(module) is None

@@ -16,9 +16,9 @@ from ganlab.reading.run import Place, Run
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
-STABILITY, AVERAGE = (
+STABILITY, AVERAGE, WAYS = (
     runpy.run_path(str(EXPERIMENTS / study / "table.py"))
-    for study in ("stability_on_digits", "ema_and_n_critic")
+    for study in ("stability_on_digits", "ema_and_n_critic", "ways_of_computing")
 )
 PARTS = ("loss", "penalty", "ema")
 METRIC = "fd_digits_mlp_1k_train"
@@ -127,3 +127,18 @@ def test_half_lives_are_compared_seed_by_seed() -> None:
     assert AVERAGE["spread"](averaged) == "2.50 ± 2.12 (2)"
     with pytest.raises(DataError, match="no score"):
         AVERAGE["scores_at"](cells[5, 1], 1000)
+
+
+def test_harm_is_every_seed_worse() -> None:
+    """Catches: off and on swapped; cells that differ in two ways; a mean that is worse taken for harm."""
+    plain, joint, half = (
+        ("per_call", False, "32-true"),
+        ("per_call", True, "32-true"),
+        ("per_call", False, "bf16-mixed"),
+    )
+    rows = WAYS["comparisons"]({plain: [2.0, 4.0], joint: [4.1, 9.0], half: [3.9, 9.0]})
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("joint_pass=True", "yes"),
+        ("trainer.precision=bf16-mixed", "no"),
+    ]
+    assert rows[0][2].endswith("(2.0–4.0)")

@@ -34,6 +34,9 @@ def run(command: Callable[[], None]) -> None:
         command()
     except GanlabError as error:
         raise SystemExit(report(error)) from None
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except KeyboardInterrupt:
         print("ganlab: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

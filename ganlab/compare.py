@@ -66,6 +66,10 @@ def show(paths: Sequence[str], options: CompareOptions) -> str:
         raise ConfigurationError(f"filter={options.filter}: no run is like that")
     comparisons = {pick: compare(runs, pick, options.ignore) for pick in PICKS[options.scores]}
     comparison = next(iter(comparisons.values()))
+    if unknown := [name for name in options.metrics if name not in comparison.metrics]:
+        raise ConfigurationError(
+            f"metrics: no run has {', '.join(unknown)}; choose from {', '.join(comparison.metrics)}"
+        )
     metrics = [name for name in comparison.metrics if not options.metrics or name in options.metrics]
     rows = _sorted(comparison, options.sort)
     if form == "json":
@@ -130,8 +134,9 @@ def _sorted(comparison: Comparison, by: str | None) -> list[Row]:
         return sorted(
             comparison.rows, key=lambda row: sign * row.cells[by].mean if by in row.cells else infinity
         )
-    if by in comparison.keys:
-        return sorted(comparison.rows, key=lambda row: _order(row.settings[by]))
+    for key in (by, f"{by}._target_"):  # the column of a part bears the name of its group
+        if key in comparison.keys:
+            return sorted(comparison.rows, key=lambda row: _order(row.settings[key]))
     known = ", ".join([*comparison.metrics, *comparison.keys])
     raise ConfigurationError(f"sort={by}: neither a metric nor a key that differs; choose from {known}")
 
@@ -153,7 +158,7 @@ def _notes(comparison: Comparison, metrics: Sequence[str], unread: Sequence[Run]
     if any(len(row.runs) > 1 for row in comparison.rows):
         notes.append("a ± b (n): mean and standard deviation over n training seeds")
     if any(cell.interval for row in comparison.rows for cell in row.cells.values()):
-        notes.append("a [b, c]: one training run; bootstrap 95 % interval over the images of its evaluation")
+        notes.append("a [b, c]: one training run; 95 % interval over the images of its evaluation")
     notes += [f"{each.path}: left out, {'; '.join(each.faults)}" for each in unread]
     return ["", *notes] if notes else []
 

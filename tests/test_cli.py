@@ -49,6 +49,8 @@ def ends(
         (["data=image_zip", "data.root=/nowhere.zip"], 3, ["/nowhere.zip"]),
         (["data=image_folder"], 2, ["data.root", "missing"]),
         (["trainer.accelerator=gpu"], 2, ["trainer"]),
+        (["trainer=cpu", "trainer.sync_batchnorm=true"], 2, ["trainer.sync_batchnorm=true", "GPU"]),
+        (["seed=0,1", "-m", "--cfg", "job"], 2, ["--cfg job", "without -m"]),
     ],
 )
 def test_fault_is_one_line(
@@ -127,6 +129,15 @@ def test_run_that_is_none(
     status, error = ends(monkeypatch, capsys, verb, f"run={tmp_path / 'none'}", *out)
     assert status == 3
     assert "there is no such checkpoint" in error
+
+
+def test_reader_that_has_seen_enough_is_no_fault() -> None:
+    """Catches: a traceback after `ganlab compare runs | head`."""
+    code = "from ganlab.cli import run; run(lambda: [print('a line') for _ in range(100000)])"
+    done = subprocess.run(
+        f'"{sys.executable}" -c "{code}" | head -n 1', shell=True, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("a line\n", "")
 
 
 def test_console_script_knows_its_verbs(

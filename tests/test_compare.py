@@ -124,6 +124,19 @@ def test_table_says_which_uncertainty_it_shows(tmp_path: Path) -> None:
     assert "over the images of its evaluation" in table
 
 
+def test_what_no_run_has_is_refused(runs: Path) -> None:
+    """Catches: a table without scores for a metric that is misspelt."""
+    with pytest.raises(ConfigurationError, match=r"no run has fid50k; choose from fd_efflite0_2k_train"):
+        show([str(runs)], CompareOptions(metrics=["fid50k"]))
+
+
+def test_column_is_sorted_by_its_name(runs: Path) -> None:
+    """Catches: `sort=loss` refused, though a column is called so."""
+    lines = show([str(runs)], CompareOptions(sort="loss")).splitlines()
+    assert "Hinge" in lines[2]
+    assert "NonSaturating" in lines[3]
+
+
 def test_higher_is_better_but_for_distances(tmp_path: Path) -> None:
     make_run(tmp_path, "loss=hinge", scores={1: 2.0}, metric="is50k")
     make_run(tmp_path, "loss=minimax", scores={1: 7.0}, metric="is50k")

@@ -11,7 +11,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-from ganlab.errors import GanlabError
+from ganlab.errors import ConfigurationError, GanlabError
 from ganlab.sweeping.job import run_job, signals_stop
 from ganlab.sweeping.record import Outcome, SweepFolder, lost_jobs_failed
 from ganlab.tables import render
@@ -65,6 +65,10 @@ class Sweep:
         """Returns the sweep that a command line asks for; `None` if it asks for a single run."""
         parsed = get_args_parser().parse_args([*arguments])
         is_sweep = parsed.multirun or "hydra.mode=MULTIRUN" in parsed.overrides
+        if is_sweep and parsed.cfg:
+            raise ConfigurationError(
+                f"--cfg {parsed.cfg}: prints one configuration; give it without -m and lists"
+            )
         return cls(arguments, parsed.overrides) if is_sweep else None
 
     @contextmanager

@@ -8,7 +8,8 @@ whatever else the machine does meets all of them alike. `channels` is 64 in the 
 CPU). Ways, of which `ways=ganlab,naive` chooses some:
 
   ganlab           as `python -m ganlab.train model=sngan ema=default` does
-  plain layers     the same with speed.fused_resampling=false
+  no winograd      the same with speed.winograd=false
+  plain layers     the same with speed.winograd=false speed.fused_resampling=false
   contiguous       the same with speed.channels_last=false
   loop optimiser   the same with speed.fused_optimizer=false
   per update       the same with power_iteration=per_update
@@ -52,7 +53,8 @@ from ganlab.tracking.tracker import Trackers
 JOINT = ("power_iteration=per_update", "joint_pass=true")
 WAYS: dict[str, tuple[str, ...]] = {
     "ganlab": (),
-    "plain layers": ("speed.fused_resampling=false",),
+    "plain layers": ("speed.fused_resampling=false", "speed.winograd=false"),
+    "no winograd": ("speed.winograd=false",),
     "contiguous": ("speed.channels_last=false",),
     "loop optimiser": ("speed.fused_optimizer=false",),
     "per update": JOINT[:1],
@@ -61,7 +63,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "bf16": ("trainer.precision=bf16-mixed",),
     "recompute": (*JOINT[:1], "speed.recompute=true"),
 }
-COUNTED = ("ganlab", "plain layers")
+COUNTED = ("ganlab", "no winograd", "plain layers")
 """Ways whose products are counted; the others have those of `ganlab`."""
 DEFAULTS = {
     "device": "auto",
@@ -74,6 +76,25 @@ DEFAULTS = {
     "ways": ",".join([*WAYS, "naive"]),
     **dict.fromkeys(PEERS, ""),
     "out": "benchmarks/results/train_step",
+}
+
+
+def winograd_products(maps: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """Counts additions and multiplications of `ganlab.models.winograd.convolve`: the three transforms and the products."""
+    windows = maps[0] * maps[2] * maps[3] // 16
+    out_channels, in_channels = weight[:2]
+    at_points = windows * 36 * (36 * in_channels + in_channels * out_channels + 16 * out_channels)
+    return 2 * (at_points + 36 * 9 * in_channels * out_channels)
+
+
+def winograd_gradient_products(maps: torch.Size, slopes: torch.Size, **_: Any) -> int:
+    """Counts those of `ganlab.models.winograd.correlate`, which takes the same steps in another order."""
+    return winograd_products(maps, torch.Size([slopes[1], maps[1]]))
+
+
+WINOGRAD = {
+    torch.ops.ganlab.winograd_convolve: winograd_products,
+    torch.ops.ganlab.winograd_correlate: winograd_gradient_products,
 }
 
 
@@ -110,7 +131,7 @@ def count_ganlab(options: dict[str, str], way: str, images: Tensor) -> float:
     """Counts the TFLOP of one iteration on the CPU: the gain to expect where all operations are equally fast."""
     on_cpu = {**options, "device": "cpu", "precision": "32-true"}
     config = compose(on_cpu, *WAYS[way])
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=WINOGRAD) as counter:
         build_trainer(config, [Clock(0)]).fit(build_module(config), train_dataloaders=Batches(images))
     return counter.get_total_flops() / 1e12
 

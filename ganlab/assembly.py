@@ -24,6 +24,7 @@ from ganlab.interfaces import (
 )
 from ganlab.models.recomputation import recompute_blocks
 from ganlab.models.resampling import set_fused
+from ganlab.models.winograd import set_winograd
 from ganlab.modules.adversarial import GANModule
 from ganlab.modules.generative import Curve, GenerativeModule, Optimization
 from ganlab.modules.variational import VAEModule
@@ -34,15 +35,20 @@ from ganlab.scheduling import optimizer_curves, read_curves, scheduled_numbers
 def build_generator(config: Config) -> Generator:
     """Makes G as configured, with fresh weights from the global random state."""
     generator = cast(Generator, build("model.generator", config["model"]["generator"]))
-    set_fused(generator, config["speed"]["fused_resampling"])
+    _choose_arithmetic(generator, config)
     return generator
 
 
 def build_discriminator(config: Config) -> Discriminator:
     """Makes D as configured, with fresh weights from the global random state, before any constraint."""
     discriminator = cast(Discriminator, build("model.discriminator", config["model"]["discriminator"]))
-    set_fused(discriminator, config["speed"]["fused_resampling"])
+    _choose_arithmetic(discriminator, config)
     return discriminator
+
+
+def _choose_arithmetic(network: torch.nn.Module, config: Config) -> None:
+    set_fused(network, config["speed"]["fused_resampling"])
+    set_winograd(network, config["speed"]["winograd"])
 
 
 def build_module(config: Config) -> GenerativeModule:
@@ -179,6 +185,7 @@ def _build_variational(config: Config, generator: Generator, common: dict[str, A
             f"loss: model={config['model']['name']} has an encoder and no discriminator; take loss=elbo"
         )
     encoder = cast(Encoder, build("model.encoder", config["model"]["encoder"]))
+    _choose_arithmetic(encoder, config)
     module = VAEModule(generator, encoder, loss, **common)
     parts = {"loss": loss, "ema": module.ema}
     module.scheduled_numbers = scheduled_numbers(read_curves(config["schedules"]), parts)

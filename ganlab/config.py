@@ -135,6 +135,7 @@ class Speed(Section):
     channels_last: bool
     data_on_device: Literal["auto"] | bool
     fused_resampling: bool
+    winograd: bool
     fused_optimizer: bool
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None
     recompute: bool

@@ -14,6 +14,8 @@ from ganlab.checkpoint import save_checkpoint
 from ganlab.cli import compose_config
 from ganlab.config import Config
 from ganlab.errors import ConfigurationError, DataError, GanlabError
+from ganlab.models.resampling import ResamplingConv2d
+from ganlab.models.winograd import SameConv2d
 from ganlab.modules.generative import GenerativeModule
 
 NARROW = ("data=digits", "model.generator.channels=8")
@@ -167,3 +169,15 @@ def test_parts_that_do_not_fit(recipe: tuple[str, ...], says: str) -> None:
         make(*recipe)
     assert isinstance(raised.value, ConfigurationError)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_ways_of_computing_reach_both_networks(wanted: bool) -> None:
+    """Catches: a key of `speed` that reaches one network only, or none."""
+    narrow = ("data.image_size=32", "model.discriminator.channels=8")
+    speed = [f"speed.{way}={str(wanted).lower()}" for way in ("fused_resampling", "winograd")]
+    module = make("model=sngan", *NARROW, *narrow, *speed)
+    for network in module.networks.values():
+        layers = list(network.modules())
+        assert {layer.fused for layer in layers if isinstance(layer, ResamplingConv2d)} == {wanted}
+        assert {layer.winograd for layer in layers if isinstance(layer, SameConv2d)} == {wanted}

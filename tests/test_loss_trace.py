@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from ganlab.assembly import build_module
 from ganlab.build import build_data, build_trainer
 from ganlab.cli import compose_config
+from ganlab.models import winograd
 
 RECORDED = Path(__file__).with_suffix(".json")
 NUM_G_STEPS = 50
@@ -31,7 +32,7 @@ RECIPES = {
         *(
             "max_grad_norm.discriminator=5.0",
             "+schedules.penalty.weight=[[0,1],[50,0.1]]",
-            "optimizer.eps=0.01",
+            "optimizer.eps=0.5",
         ),
     ),
     # Batch norm in both, a penalty between the images, an auxiliary objective, a mirrored data set.
@@ -40,9 +41,12 @@ RECIPES = {
         *("data.horizontal_flip=true", "optimizer.eps=0.01"),
     ),
 }
-"""Adam's epsilon is large, for a small one turns the sign of a gradient near 0, which is rounding, into a step. Nothing
-here has dropout, whose draws follow the layout in memory."""
-PLAIN = ("speed.channels_last=false", "speed.fused_resampling=false", "speed.fused_optimizer=false")
+"""Adam's epsilon is large, for a small one turns the sign of a gradient near 0, which is rounding, into a step: with 0.01
+rounding grows to 1e-2 of SNGAN's losses in fifty iterations, with 0.5 to 1e-4, while power_iteration=per_update moves
+them by 7e-3. Nothing here has dropout, whose draws follow the layout in memory."""
+PLAIN = tuple(
+    f"speed.{way}=false" for way in ("channels_last", "fused_resampling", "winograd", "fused_optimizer")
+)
 
 
 class Keep(pl.Callback):
@@ -77,8 +81,9 @@ def trace(*words: str) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("plain", [False, True])
-def test_losses_do_not_move(name: str, plain: bool) -> None:
+def test_losses_do_not_move(name: str, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: any change of what is computed or drawn; with `plain`, a fast way that is not the same mathematics."""
+    monkeypatch.setattr(winograd, "_MIN_CHANNELS", 8)  # as wide as these networks are
     recorded = json.loads(RECORDED.read_text())[name]
     found = trace(*RECIPES[name], *(PLAIN if plain else ()))
     for scalar, values in recorded.items():

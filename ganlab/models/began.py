@@ -8,6 +8,7 @@ from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.blocks import as_float
 from ganlab.models.resampling import UpsampledConv2d
 from ganlab.models.sizes import check_positive, count_doublings
+from ganlab.models.winograd import SameConv2d
 from ganlab.noise import Noise
 
 
@@ -109,4 +110,6 @@ def _decoder(in_features: int, channels: int, image_channels: int, num_scales: i
 
 
 def _conv(in_channels: int, out_channels: int, stride: int = 1) -> list[nn.Module]:
+    if stride == 1:
+        return [SameConv2d(in_channels, out_channels), nn.ELU()]
     return [nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1), nn.ELU()]

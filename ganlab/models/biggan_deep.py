@@ -18,9 +18,10 @@ from ganlab.models.conditioning import (
     check_num_classes,
     required,
 )
-from ganlab.models.resampling import doubled
+from ganlab.models.resampling import UpsampledConv2d, doubled
 from ganlab.models.sizes import Plan, check_positive, square_side
 from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
+from ganlab.models.winograd import SameConv2d
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (4, 4, 4, 4), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
@@ -171,19 +172,19 @@ class _BottleneckUpBlock(nn.Module):
         self.norm1 = norm(in_channels)
         self.conv1 = nn.Conv2d(in_channels, hidden, 1)
         self.norm2 = norm(hidden)
-        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.conv2 = UpsampledConv2d(hidden, hidden) if upsample else SameConv2d(hidden, hidden)
         self.norm3 = norm(hidden)
-        self.conv3 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.conv3 = SameConv2d(hidden, hidden)
         self.norm4 = norm(hidden)
         self.conv4 = nn.Conv2d(hidden, out_channels, 1)
 
     def forward(self, maps: Tensor, condition: Tensor) -> Tensor:
         residual = self.conv1(relu(self.norm1(maps, condition)))
-        residual = relu(self.norm2(residual, condition))
+        residual = self.conv2(relu(self.norm2(residual, condition)))
+        residual = self.conv3(relu(self.norm3(residual, condition)))
         maps = maps[:, : self.out_channels]
         if self.upsample:
-            residual, maps = doubled(residual), doubled(maps)
-        residual = self.conv3(relu(self.norm3(self.conv2(residual), condition)))
+            maps = doubled(maps)
         grown: Tensor = maps + self.conv4(relu(self.norm4(residual, condition)))
         return grown
 
@@ -196,8 +197,8 @@ class _BottleneckDownBlock(nn.Module):
         hidden = max(out_channels // 4, 1)
         self.downsample = downsample
         self.conv1 = nn.Conv2d(in_channels, hidden, 1)
-        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.conv3 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.conv2 = SameConv2d(hidden, hidden)
+        self.conv3 = SameConv2d(hidden, hidden)
         self.conv4 = nn.Conv2d(hidden, out_channels, 1)
         self.surplus: nn.Module | None = None
         if out_channels > in_channels:

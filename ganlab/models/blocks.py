@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch import Tensor, nn, relu_
 
 from ganlab.models.resampling import PooledConv2d, UpsampledConv2d, doubled
+from ganlab.models.winograd import SameConv2d
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -33,11 +33,6 @@ def xavier_(layer: Layer, gain: float = 1.0) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
-
-
-def same_size(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Makes a 3x3 convolution that keeps height and width."""
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
 
 def doubling(in_channels: int, out_channels: int, kernel_size: int, bias: bool = True) -> nn.ConvTranspose2d:
@@ -93,14 +88,15 @@ class UpBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(in_channels)
         self.conv1 = xavier_(UpsampledConv2d(in_channels, out_channels), math.sqrt(2))
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.conv2 = xavier_(nn.Conv2d(out_channels, out_channels, 3, padding=1), math.sqrt(2))
+        self.conv2 = xavier_(SameConv2d(out_channels, out_channels), math.sqrt(2))
         self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        residual = self.conv1(relu(self.norm1(maps)))
-        residual = self.conv2(relu(self.norm2(residual)))
+        # In place: no derivative needs what a norm or a convolution returned.
+        residual = self.conv1(relu_(self.norm1(maps)))
+        residual = self.conv2(relu_(self.norm2(residual)))
         # A 1x1 convolution commutes with nearest upsampling; before it, it costs a quarter.
-        total: Tensor = residual + doubled(self.shortcut(maps))
+        total: Tensor = residual.add_(doubled(self.shortcut(maps)))
         return total
 
 
@@ -121,8 +117,8 @@ class DownBlock(nn.Module):
         super().__init__()
         hidden_channels = out_channels if first else in_channels
         self.activation = nn.Identity() if first else nn.ReLU()
-        self.conv1 = xavier_(nn.Conv2d(in_channels, hidden_channels, 3, padding=1), math.sqrt(2))
-        last = PooledConv2d if downsample else same_size
+        self.conv1 = xavier_(SameConv2d(in_channels, hidden_channels), math.sqrt(2))
+        last = PooledConv2d if downsample else SameConv2d
         self.conv2 = xavier_(last(hidden_channels, out_channels), math.sqrt(2))
         self.pool = nn.AvgPool2d(2) if downsample else nn.Identity()
         self.shortcut: nn.Module = nn.Identity()
@@ -130,9 +126,10 @@ class DownBlock(nn.Module):
             self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        residual = self.conv2(relu(self.conv1(self.activation(maps))))
+        # In place: no derivative needs what a convolution returned.
+        residual = self.conv2(relu_(self.conv1(self.activation(maps))))
         # A 1x1 convolution commutes with averaging; after it, it costs a quarter.
-        halved: Tensor = residual + self.shortcut(self.pool(maps))
+        halved: Tensor = residual.add_(self.shortcut(self.pool(maps)))
         return halved
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, relu_
 from torch.nn.functional import embedding, relu
 
 from ganlab.errors import ConfigurationError
@@ -16,6 +16,7 @@ from ganlab.interfaces import Judgement
 from ganlab.models.blocks import as_float, xavier_
 from ganlab.models.resampling import UpsampledConv2d, doubled
 from ganlab.models.sizes import check_positive
+from ganlab.models.winograd import SameConv2d
 
 
 def check_num_classes(model: str, num_classes: int, minimum: int) -> None:
@@ -165,14 +166,15 @@ class ConditionalUpBlock(nn.Module):
         self.norm1 = norm(in_channels)
         self.conv1 = xavier_(UpsampledConv2d(in_channels, out_channels), math.sqrt(2))
         self.norm2 = norm(out_channels)
-        self.conv2 = xavier_(nn.Conv2d(out_channels, out_channels, 3, padding=1), math.sqrt(2))
+        self.conv2 = xavier_(SameConv2d(out_channels, out_channels), math.sqrt(2))
         self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, maps: Tensor, condition: Tensor | None) -> Tensor:
-        residual = self.conv1(relu(self.norm1(maps, condition)))
-        residual = self.conv2(relu(self.norm2(residual, condition)))
+        # In place: no derivative needs what a norm or a convolution returned.
+        residual = self.conv1(relu_(self.norm1(maps, condition)))
+        residual = self.conv2(relu_(self.norm2(residual, condition)))
         # A 1x1 convolution commutes with nearest upsampling; before it, it costs a quarter.
-        grown: Tensor = residual + doubled(self.shortcut(maps))
+        grown: Tensor = residual.add_(doubled(self.shortcut(maps)))
         return grown
 
 

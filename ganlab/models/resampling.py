@@ -1,18 +1,19 @@
-"""A convolution and a change of size in one operation: the same sums with 2.25 times fewer products.
+"""A convolution and a change of size as one operation: the same sums with 4 times fewer products.
 
-Convolving a map that was doubled by nearest-neighbour upsampling multiplies each value several times by weights that
-could be added first; averaging the result of a convolution adds up what one larger kernel gives at once. With the
-weight W of k x k taps and S(W) of (k + 1) x (k + 1), the sum of W and its shifts by one tap down, right, and both:
+Doubling by nearest neighbour is zeros put between the values, then a box filter: the sum B of 2 x 2 neighbours.
+Averaging is B / 4, of which every second value is taken. Filters may change places; and once the box filter, which
+multiplies nothing, is on the other side, a convolution with the weight W can leave out the zeros, or the values that
+nobody takes:
 
-    convolve(double(x), W) = convolve_transposed(x, S(W) turned by half, stride 2)
-    average(convolve(x, W)) = convolve(x, S(W) / 4, stride 2)
+    convolve(double(x), W) = B(convolve_transposed(x, W turned by half, stride 2))
+    average(convolve(x, W)) = convolve(B(x) / 4, W, stride 2)
 
-for 3 x 3: 16 products for 4 outputs' 36. Only the order of summation differs. StyleGAN (Karras et al., 2019, arXiv
-1812.04948) and Progressive GAN (2018, arXiv 1710.10196) fuse their layers likewise.
+for 3 x 3: 9 products for 4 outputs' 36. Only the order of summation differs. StyleGAN (Karras et al., 2019, arXiv
+1812.04948) and Progressive GAN (2018, arXiv 1710.10196) add the weights instead, to 4 x 4 of them: 16 products.
 """
 
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, pad
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate
 
 
 class ResamplingConv2d(nn.Conv2d):
@@ -20,7 +21,7 @@ class ResamplingConv2d(nn.Conv2d):
 
     Args:
         in_channels, out_channels: of the map before and after.
-        kernel_size: odd.
+        kernel_size: odd, >= 3; a 1x1 convolution commutes with a change of size and needs neither.
         bias: whether a bias is added.
 
     Attributes:
@@ -31,10 +32,6 @@ class ResamplingConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
         self.fused = True
 
-    def _mean_of_shifts(self) -> Tensor:
-        """Returns S(W) / 4, `(out, in, k + 1, k + 1)`."""
-        return avg_pool2d(pad(self.weight, (1, 1, 1, 1)), 2, stride=1)
-
 
 class UpsampledConv2d(ResamplingConv2d):
     """Convolves a map after its height and width were doubled by nearest-neighbour upsampling."""
@@ -43,8 +40,12 @@ class UpsampledConv2d(ResamplingConv2d):
         """Returns `(N, out_channels, 2H, 2W)` for `(N, in_channels, H, W)`."""
         if not self.fused:
             return super().forward(doubled(input))
-        weight = (4 * self._mean_of_shifts()).flip(2, 3).transpose(0, 1)
-        return conv_transpose2d(input, weight, self.bias, stride=2, padding=self.kernel_size[0] // 2)
+        weight = self.weight.flip(2, 3).transpose(0, 1)
+        bias = None if self.bias is None else self.bias / 4  # each output is a sum of four
+        padding = self.kernel_size[0] // 2 - 1
+        return avg_pool2d(
+            conv_transpose2d(input, weight, bias, stride=2, padding=padding), 2, stride=1, divisor_override=1
+        )
 
 
 class PooledConv2d(ResamplingConv2d):
@@ -54,8 +55,8 @@ class PooledConv2d(ResamplingConv2d):
         """Returns `(N, out_channels, H / 2, W / 2)` for `(N, in_channels, H, W)`, H and W even."""
         if not self.fused:
             return avg_pool2d(super().forward(input), 2)
-        weight = self._mean_of_shifts()
-        return conv2d(input, weight, self.bias, stride=2, padding=self.kernel_size[0] // 2)
+        means = avg_pool2d(input, 2, stride=1, padding=1)
+        return conv2d(means, self.weight, self.bias, stride=2, padding=self.kernel_size[0] // 2 - 1)
 
 
 def doubled(maps: Tensor) -> Tensor:

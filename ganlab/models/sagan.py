@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import Tensor, nn, relu_
 from torch.nn.functional import relu
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import as_float, same_size, xavier_
+from ganlab.models.blocks import as_float, xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
@@ -21,6 +21,7 @@ from ganlab.models.conditioning import (
 from ganlab.models.resampling import PooledConv2d
 from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
 from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
+from ganlab.models.winograd import SameConv2d
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper
@@ -151,17 +152,18 @@ class WideDownBlock(nn.Module):
         super().__init__()
         self.activation = nn.Identity() if first else nn.ReLU()
         self.pool = nn.AvgPool2d(2) if downsample else nn.Identity()
-        self.conv1 = xavier_(same_size(in_channels, out_channels))
-        last = PooledConv2d if downsample else same_size
+        self.conv1 = xavier_(SameConv2d(in_channels, out_channels))
+        last = PooledConv2d if downsample else SameConv2d
         self.conv2 = xavier_(last(out_channels, out_channels))
         self.shortcut: nn.Module = nn.Identity()
         if downsample or in_channels != out_channels:
             self.shortcut = xavier_(nn.Conv2d(in_channels, out_channels, 1))
 
     def forward(self, maps: Tensor) -> Tensor:
-        residual = self.conv2(relu(self.conv1(self.activation(maps))))
+        # In place: no derivative needs what a convolution returned.
+        residual = self.conv2(relu_(self.conv1(self.activation(maps))))
         # A 1x1 convolution commutes with averaging; after it, it costs a quarter.
-        halved: Tensor = residual + self.shortcut(self.pool(maps))
+        halved: Tensor = residual.add_(self.shortcut(self.pool(maps)))
         return halved
 
 

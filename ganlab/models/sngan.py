@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import Tensor, nn, relu_
 from torch.nn.functional import relu
 
 from ganlab.interfaces import Discriminator, Generator, Judgement
@@ -60,7 +60,7 @@ class SNGANGenerator(Generator):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         maps = self.blocks(self.project(latents).unflatten(1, self.start_shape))
-        return as_float(self.to_image(relu(self.norm(maps))).tanh())
+        return as_float(self.to_image(relu_(self.norm(maps))).tanh())
 
 
 class SNGANDiscriminator(Discriminator):

@@ -8,6 +8,7 @@ from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.blocks import as_float, doubling, halving, normal_
 from ganlab.models.sizes import check_positive, eighth
 from ganlab.models.spectral_norm import apply_spectral_norm
+from ganlab.models.winograd import SameConv2d
 
 
 class SNGANConvGenerator(Generator):
@@ -74,10 +75,10 @@ class SNGANConvDiscriminator(Discriminator):
         layers: list[nn.Module] = []
         in_channels = image_channels
         for out_channels in (channels, 2 * channels, 4 * channels):
-            layers += [normal_(nn.Conv2d(in_channels, out_channels, 3, padding=1)), nn.LeakyReLU(0.1)]
+            layers += [normal_(SameConv2d(in_channels, out_channels)), nn.LeakyReLU(0.1)]
             layers += [halving(out_channels, out_channels, 4), nn.LeakyReLU(0.1)]
             in_channels = out_channels
-        layers += [normal_(nn.Conv2d(4 * channels, 8 * channels, 3, padding=1)), nn.LeakyReLU(0.1)]
+        layers += [normal_(SameConv2d(4 * channels, 8 * channels)), nn.LeakyReLU(0.1)]
         linear = normal_(nn.Linear(8 * channels * height * width, 1))
         self.layers = nn.Sequential(*layers, nn.Flatten(), linear)
         apply_spectral_norm(self)

@@ -12,6 +12,7 @@ from ganlab.models.blocks import as_float, halving, normal_, normalized_halvings
 from ganlab.models.conditioning import check_num_classes, required
 from ganlab.models.resampling import UpsampledConv2d
 from ganlab.models.sizes import check_positive, count_doublings
+from ganlab.models.winograd import SameConv2d
 
 
 class Condition(nn.Module):
@@ -237,7 +238,7 @@ def check_multiple(channels: int, divisor: int, network: str) -> None:
 
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     """Makes a 3x3 convolution without bias."""
-    return normal_(nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False))
+    return normal_(SameConv2d(in_channels, out_channels, bias=False))
 
 
 def up_block(in_channels: int, out_channels: int) -> nn.Sequential:

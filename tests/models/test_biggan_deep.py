@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, conv2d
 
 from ganlab.errors import ConfigurationError
 from ganlab.models.biggan import truncate_normal
@@ -85,7 +85,8 @@ def test_blocks_of_the_generator() -> None:
     hidden = same.conv4(same.norm4(hidden, condition).clamp_min(0))
     torch.testing.assert_close(same(maps, condition), maps + hidden)
     hidden = growing.conv1(growing.norm1(maps, condition).clamp_min(0))
-    hidden = growing.conv2(twice(growing.norm2(hidden, condition).clamp_min(0)))
+    hidden = growing.norm2(hidden, condition).clamp_min(0)
+    hidden = conv2d(twice(hidden), growing.conv2.weight, growing.conv2.bias, padding=1)
     hidden = growing.conv3(growing.norm3(hidden, condition).clamp_min(0))
     hidden = growing.conv4(growing.norm4(hidden, condition).clamp_min(0))
     torch.testing.assert_close(growing(maps, condition), twice(maps)[:, :16] + hidden)

@@ -20,7 +20,7 @@ def plain(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     return avg_pool2d(nn.functional.conv2d(maps, layer.weight, layer.bias, padding="same"), 2)
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize("kernel_size", [3, 5])
 @pytest.mark.parametrize("make", LAYERS)
 def test_one_operation_equals_two(make: type[nn.Conv2d], kernel_size: int) -> None:
     """Catches: a kernel not turned, shifts in one direction only, a wrong padding at the rim, the factor 4, no bias."""

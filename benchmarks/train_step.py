@@ -80,7 +80,7 @@ DEFAULTS = {
 
 
 def winograd_products(maps: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
-    """Counts additions and multiplications of `ganlab.models.winograd.convolve`: the three transforms and the products."""
+    """Counts the additions and multiplications of `ganlab.models.winograd.convolve`, its transforms among them."""
     windows = maps[0] * maps[2] * maps[3] // 16
     out_channels, in_channels = weight[:2]
     at_points = windows * 36 * (36 * in_channels + in_channels * out_channels + 16 * out_channels)

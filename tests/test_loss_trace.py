@@ -41,9 +41,9 @@ RECIPES = {
         *("data.horizontal_flip=true", "optimizer.eps=0.01"),
     ),
 }
-"""Adam's epsilon is large, for a small one turns the sign of a gradient near 0, which is rounding, into a step. In fifty
-iterations rounding moves SNGAN's losses by 1e-2 with 0.01 and by 1e-4 with 0.5; power_iteration=per_update, which is
-other mathematics, moves them by 7e-3. Nothing here has dropout, whose draws follow the layout in memory."""
+"""Adam's epsilon is large, for a small one turns the sign of a gradient near 0, which is rounding, into a step. In
+fifty iterations rounding moves SNGAN's losses by 1e-2 with 0.01 and by 1e-4 with 0.5; power_iteration=per_update, which
+is other mathematics, moves them by 7e-3. Nothing here has dropout, whose draws follow the layout in memory."""
 PLAIN = tuple(
     f"speed.{way}=false" for way in ("channels_last", "fused_resampling", "winograd", "fused_optimizer")
 )

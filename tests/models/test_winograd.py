@@ -64,6 +64,20 @@ def test_torch_knows_all_about_the_operations() -> None:
     torch.library.opcheck(correlate, (maps, draw(2, 5, 4, 8).requires_grad_()))
 
 
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_layers_are_the_same(everywhere: None, backend: str) -> None:
+    """Catches: a result that a compiled graph takes for a view, a layout other than promised, a lost gradient."""
+    torch.manual_seed(0)
+    network = nn.Sequential(SameConv2d(3, 4), nn.ReLU(inplace=True), SameConv2d(4, 2)).double()
+    maps = draw(6, 3, 8, 8).to(memory_format=torch.channels_last)
+    results = []
+    for compute in (network, torch.compile(network, backend=backend)):
+        inputs = maps.clone().requires_grad_()
+        result = compute(inputs)
+        results.append([result, *torch.autograd.grad(result.tanh().sum(), [inputs, *network.parameters()])])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
+
+
 def test_float32_rounds_about_as_the_direct_convolution() -> None:
     """Catches: other points, such as 0, +-1, +-2 and infinity, for which it is 1.9e-6."""
     maps, weight = draw(2, 256, 16, 16, dtype=torch.float32), draw(256, 256, 3, 3, dtype=torch.float32)

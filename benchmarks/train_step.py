@@ -187,6 +187,34 @@ def timed_parts(module: Any, recorder: Any, device: torch.device) -> Iterator[di
     yield spent
 
 
+OPERATIONS = {
+    "convolutions, direct": ("conv",),
+    "matrix products (Winograd's among them)": ("aten::bmm", "aten::baddbmm", "aten::mm", "aten::addmm"),
+    "batch norm": ("batch_norm",),
+    "box filters and doublings": ("avg_pool", "upsample"),
+    "activations": ("clamp_min", "threshold", "tanh"),
+    "copies and new memory": ("aten::copy_", "aten::fill_", "aten::empty", "aten::zero_", "aten::resize_"),
+}
+"""Kinds of operations by parts of their names; everything else is "the rest"."""
+
+
+def split_operations(options: dict[str, str], images: Tensor) -> dict[str, float]:
+    """Returns the share of an iteration that each kind of operation takes, and `seconds` of the iteration."""
+    config = compose(options)
+    module = build_module(config)
+    build_trainer(config, [Clock(1)]).fit(module, train_dataloaders=Batches(images))  # warms up
+    with torch.profiler.profile() as profiler:
+        build_trainer(config, [Clock(0)]).fit(module, train_dataloaders=Batches(images))
+    on_device = options["device"] != "cpu"
+    spent = dict.fromkeys([*OPERATIONS, "the rest"], 0.0)
+    for event in profiler.key_averages():
+        kinds = (kind for kind, names in OPERATIONS.items() if any(name in event.key for name in names))
+        seconds = (event.self_device_time_total if on_device else event.self_cpu_time_total) / 1e6
+        spent[next(kinds, "the rest")] += seconds
+    whole = sum(spent.values())
+    return {**{kind: seconds / whole for kind, seconds in spent.items()}, "seconds": whole}
+
+
 def time_loop(loop: Any, options: dict[str, str], images: Tensor) -> float:
     """Returns the seconds of an iteration of a loop that is not ganlab's."""
     device = torch.device(options["device"])
@@ -261,7 +289,8 @@ def main() -> None:
                 memory[name] = torch.cuda.max_memory_allocated() / 2**30
             print(f"{name}: {taken:.3f} s", flush=True)
     counted = {way: count_ganlab(options, way, images) for way in chosen if way in COUNTED}
-    write(options, facts, seconds, memory, counted, split_iteration(options, images))
+    shares = {"part": split_iteration(options, images), "operation": split_operations(options, images)}
+    write(options, facts, seconds, memory, counted, shares)
 
 
 def write(
@@ -270,7 +299,7 @@ def write(
     seconds: dict[str, list[float]],
     memory: dict[str, float],
     counted: dict[str, float],
-    parts: dict[str, float],
+    shares: dict[str, dict[str, float]],
 ) -> None:
     median = {name: statistics.median(values) for name, values in seconds.items()}
     flops = float(facts["TFLOP of one naive iteration"])
@@ -288,12 +317,13 @@ def write(
             f"| {memory.get(name, float('nan')):.2f} | {flops / counted.get(name, float('nan')):.2f} x "
             f"| {baseline / value:.2f} x |"
         )
-    table += ["", f"Parts of ganlab's iteration ({parts['seconds']:.3f} s, cold one included):", ""]
-    table += ["| part | share |", "|---|---|"]
-    table += [f"| {name} | {share:.1%} |" for name, share in parts.items() if name != "seconds"]
+    for kind, parts in shares.items():
+        table += ["", f"Shares of ganlab's iteration ({parts['seconds']:.3f} s while they are measured):", ""]
+        table += [f"| {kind} | share |", "|---|---|"]
+        table += [f"| {name} | {share:.1%} |" for name, share in parts.items() if name != "seconds"]
     out = Path(options["out"])
     out.parent.mkdir(parents=True, exist_ok=True)
-    result = {**facts, "seconds": seconds, "memory in GiB": memory, "TFLOP": counted, "parts": parts}
+    result = {**facts, "seconds": seconds, "memory in GiB": memory, "TFLOP": counted, "shares": shares}
     out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     text = "\n".join([*(f"{key}: {value}  " for key, value in facts.items()), "", *table])
     out.with_suffix(".md").write_text(

@@ -27,7 +27,7 @@ from ganlab.callbacks.samples import Samples
 from ganlab.callbacks.watchdog import Watchdog
 from ganlab.checkpoint import generator_weights, load_checkpoint
 from ganlab.cli import compose_group
-from ganlab.config import Config
+from ganlab.config import Config, with_later_keys
 from ganlab.data.datamodule import GANDataModule
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.float32 import set_matmul_precision
@@ -279,4 +279,4 @@ def _read_run(run: RunFolder, checkpoint: str, plugins: Iterable[str]) -> tuple[
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: its configuration is no plain YAML ({reason}); do not trust it") from error
     check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
-    return config, state
+    return with_later_keys(config), state

@@ -16,7 +16,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from ganlab.errors import ConfigurationError
-from ganlab.paths import data_root
+from ganlab.paths import conf_dir, data_root
 from ganlab.redaction import redact
 
 Config = dict[str, Any]
@@ -226,6 +226,26 @@ def validate(composed: DictConfig) -> Config:
     config["run_name"] = config["run_name"] or default_run_name(config)
     config["run_dir"] = config["run_dir"] or f"runs/{config['run_name']}"
     return config
+
+
+def with_later_keys(config: Config) -> Config:
+    """Returns a run's configuration with the keys of `conf/train.yaml` that the ganlab which wrote it did not have yet.
+
+    The default of a key that comes later is what was done before, or does not decide the mathematics.
+    """
+    shipped = cast(Config, OmegaConf.to_container(OmegaConf.load(conf_dir() / "train.yaml")))
+    later = {key: value for key, value in shipped.items() if key not in ("defaults", "hydra")}
+    return _completed(config, later)
+
+
+def _completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
+    own = {
+        key: _completed(value, defaults[key])
+        if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
+        else value
+        for key, value in config.items()
+    }
+    return {**defaults, **own}
 
 
 def identity(config: Config) -> dict[str, Any]:

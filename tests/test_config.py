@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ganlab.cli import compose_config
 from ganlab.config import default_run_name, differences, identity
-from ganlab.errors import ConfigurationError
+from ganlab.errors import ConfigurationError, DataError
 from ganlab.paths import conf_dir
+from ganlab.tracking.run_folder import RunFolder
 
 
 def test_headline_is_the_papers_sngan() -> None:
@@ -119,6 +121,23 @@ def test_identity_is_plain_data() -> None:
         return value is None or isinstance(value, bool | int | float | str) or value == {}
 
     assert all(plain(value) for value in identity(compose_config("model=sngan", "penalty=r1")).values())
+
+
+def test_a_run_of_an_earlier_ganlab_gets_the_keys_that_came_later(tmp_path: Path) -> None:
+    """Catches: a `KeyError` when it is scored or sampled from; defaults that win over what the run was made with."""
+    config = compose_config("n_critic=3", "speed.channels_last=false", "auxiliary=feature_matching")
+    older = {key: value for key, value in config.items() if key not in ("micro_batches", "joint_pass")}
+    older["speed"] = {key: value for key, value in config["speed"].items() if key != "winograd"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(older))
+    assert RunFolder(tmp_path).config() == config
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "3"])
+def test_a_folder_without_a_configuration_is_no_run(tmp_path: Path, text: str) -> None:
+    """Catches: a traceback for a file that is no mapping."""
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(DataError, match="not a run folder"):
+        RunFolder(tmp_path).config()
 
 
 def test_default_run_name_is_stable_across_processes() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import ganlab
 from ganlab import export, sample
 from ganlab.build import from_run
+from ganlab.checkpoint import load_checkpoint, save_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError, GanlabError
 from ganlab.exported import load_generator, save_generator, weights_sha256
@@ -52,6 +54,18 @@ def folder(run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exports") / "mine"
     export.export(export.ExportOptions(run=str(run.path), out=str(out)))
     return out
+
+
+def test_a_run_of_an_earlier_ganlab_can_be_exported(run: RunFolder, tmp_path: Path) -> None:
+    """Catches: a `KeyError` for a key that came after the checkpoint was written."""
+    state = load_checkpoint(run.checkpoints / "last.ckpt")
+    config = yaml.safe_load(state["config"])
+    del config["speed"], config["micro_batches"]
+    (tmp_path / "checkpoints").mkdir()
+    save_checkpoint(tmp_path / "checkpoints" / "last.ckpt", {**state, "config": yaml.safe_dump(config)})
+    older, generator, _ = from_run(RunFolder(tmp_path))
+    assert (older["micro_batches"], older["speed"]["channels_last"]) == (1, True)
+    torch.testing.assert_close(generator.state_dict(), from_run(run)[1].state_dict())
 
 
 def test_export_draws_the_images_of_its_run(run: RunFolder, folder: Path) -> None:

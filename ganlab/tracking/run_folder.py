@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,7 @@ from typing import IO, Any
 import yaml
 from tqdm import tqdm
 
-from ganlab.config import Config
+from ganlab.config import Config, with_later_keys
 from ganlab.errors import DataError, StorageError
 from ganlab.files import append_lines, is_disk_full, read_json_lines, sweep_parts, write_atomically
 from ganlab.redaction import redact
@@ -132,7 +132,7 @@ class RunFolder:
             raise _cannot_be_written(path, error) from error
 
     def config(self) -> Config:
-        """Returns the configuration that the run was made with.
+        """Returns the configuration that the run was made with, keys that ganlab got since then at their defaults.
 
         Raises:
             DataError: if the folder is no run folder.
@@ -144,7 +144,11 @@ class RunFolder:
                 f"{self.path}: not a run folder (config.yaml: {getattr(error, 'strerror', None) or error}); "
                 "give the folder that training printed"
             ) from error
-        return dict(config)
+        if not isinstance(config, Mapping):
+            raise DataError(
+                f"{self.path}: not a run folder (config.yaml: is no mapping); give the folder that training printed"
+            )
+        return with_later_keys(dict(config))
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
         """Appends one line to `metrics.jsonl`."""
@@ -154,8 +158,12 @@ class RunFolder:
         """Appends one warning of the watchdog to `warnings.jsonl`."""
         self._append("warnings.jsonl", warning)
 
+    def append_results(self, results: Iterable[Mapping[str, Any]]) -> None:
+        """Appends the scores of one evaluation to `results.jsonl`, in one write: a kill leaves all of them or none."""
+        self._append("results.jsonl", *results)
+
     def append_result(self, result: Mapping[str, Any]) -> None:
-        """Appends one evaluation to `results.jsonl`."""
+        """Appends one score to `results.jsonl`."""
         self._append("results.jsonl", result)
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -184,12 +192,12 @@ class RunFolder:
         grids = sorted(self.samples.glob("[0-9]*.png"))
         return grids[-1] if grids else None
 
-    def _append(self, name: str, values: Mapping[str, Any]) -> None:
-        """Appends a line to a file; while the disk is full, lines wait in memory and training goes on."""
+    def _append(self, name: str, *values: Mapping[str, Any]) -> None:
+        """Appends lines to a file in one write; while the disk is full, lines wait in memory and training goes on."""
         path = self.path / name
         was_full = name in self._waiting
-        line = json.dumps({key: _plain(value) for key, value in values.items()}) + "\n"
-        lines = self._waiting[name] = self._waiting.get(name, "") + line
+        new = "".join(json.dumps(without_nan(line)) + "\n" for line in values)
+        lines = self._waiting[name] = self._waiting.get(name, "") + new
         try:
             append_lines(path, lines)
             del self._waiting[name]
@@ -234,8 +242,12 @@ def _leave_locks() -> None:
 os.register_at_fork(after_in_child=_leave_locks)
 
 
-def _plain(value: Any) -> Any:
-    """JSON knows no NaN or infinity: they become null."""
+def without_nan(value: Any) -> Any:
+    """Returns plain data with null for NaN and infinity, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from ganlab import train
@@ -86,6 +87,7 @@ FAULTS = {
     4: ("raise SystemExit(0)", "failed", 1, "it ended with exit status 0 before its budget was spent"),
     5: ("print('ganlab: error: disk full'); raise SystemExit(5)", "failed", 5, "disk full"),
     6: ("save(signal.SIGTERM, None)", "interrupted", 143, "ganlab: error: saved on SIGTERM"),
+    8: ("print('pre-empted'); raise SystemExit(75)", "interrupted", 75, "pre-empted"),
     -1: ("", "failed", 2, "seed: got -1, but it must be greater than or equal to 0"),
     7: ("", "finished", 0, None),
 }
@@ -142,6 +144,9 @@ def test_only_the_same_finished_run_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"status": "finished"}')
     assert job.is_finished(config)
     assert job.is_finished({**config, "tags": ["x"]})
+    (tmp_path / "config.yaml").write_text("seed: [")
+    assert not job.is_finished(config)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     for change in ({"n_critic": 3}, {"budget": {**config["budget"], "g_steps": 9}}, {"resume": "never"}):
         assert not job.is_finished({**config, **change}), change
 
@@ -168,6 +173,41 @@ def test_child_gets_the_overrides_as_they_are(
     assert overrides[: len(TINY)] == [*TINY]
     assert overrides[len(TINY) + 1 :] == [*typed, "seed=1"]
     assert [group] == [path.name for path in Path("runs/.sweep").iterdir()]
+
+
+def test_child_gets_a_configuration_of_ones_own(
+    stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Catches: jobs that train the default configuration instead of `--config-name mine`."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/mine.yaml").write_text("defaults: [train, _self_]\nn_critic: 2\n")
+    stand_in("(run / 'got').write_text(json.dumps(sys.argv[1:]))\nwrite('finished')")
+    assert sweep(monkeypatch, "seed=1", "--config-dir", "own", "--config-name", "mine") == 0
+    arguments = json.loads(Path("run/1/got").read_text())
+    assert arguments[:4] == ["--config-dir", str(tmp_path / "own"), "--config-name", "mine"]
+
+
+def test_interrupted_job_is_a_fault(stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: exit status 0 of a sweep that has to be run again."""
+    stand_in("if seed == 1: save(signal.SIGTERM, None)\nwrite('finished')")
+    assert sweep(monkeypatch, "seed=0,1") == 143
+
+
+def test_pruned_job_is_no_fault(
+    stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Catches: a trial that was given up told as interrupted, which is taken up again for ever."""
+    folder = SweepFolder(tmp_path / "it")
+    request = json.dumps({"signal_number": 15, "status": "pruned"})
+    stand_in(
+        f"""
+        signal.signal(15, save)
+        pathlib.Path({str(folder.path / ".stop-0")!r}).write_text({request!r} + chr(10))
+        time.sleep(60)
+        """
+    )
+    assert sweep(monkeypatch, "seed=0", f"hydra.sweep.dir={folder.path}") == 0
+    assert [(outcome.status, outcome.exit) for outcome in folder.outcomes()] == [("pruned", 143)]
 
 
 def test_flag_may_stand_among_the_keys(
@@ -275,12 +315,12 @@ def test_nothing_starts_after_a_stop(
 ) -> None:
     """Catches: workers that work off the queue of a sweep that was asked to stop, or that raise;
 
-    without workers, composing the configurations of all jobs that are left.
+    without workers, composing the configurations of all jobs that are left; the exit status of a later signal.
     """
     folder = SweepFolder(tmp_path / "it")
-    request = json.dumps({"signal_number": 15, "status": "interrupted"})
+    requests = [json.dumps({"signal_number": number, "status": "interrupted"}) + "\n" for number in (15, 2)]
     stand_in(
-        f"write('finished')\npathlib.Path({str(folder.path / '.stop')!r}).write_text({request!r} + chr(10))"
+        f"write('finished')\npathlib.Path({str(folder.path / '.stop')!r}).write_text({''.join(requests)!r})"
     )
     calls = []
 
@@ -359,6 +399,24 @@ def test_one_ctrl_c_is_one_request(tmp_path: Path) -> None:
     assert not folder.stop_requests(3)
 
 
+def test_lines_of_a_sweep_are_read_by_other_versions(tmp_path: Path) -> None:
+    """Catches: a traceback for what a newer version notes; jobs in the order in which they ended."""
+    folder = SweepFolder(tmp_path)
+    for number in (2, 0, 1):
+        folder.append(Outcome(number, (f"seed={number}",), f"run/{number}", "finished", 0))
+    lines = (tmp_path / "sweep.jsonl").read_text().replace('"job"', '"host": "a", "job"')
+    (tmp_path / "sweep.jsonl").write_text(lines)
+    assert [outcome.job for outcome in folder.outcomes()] == [0, 1, 2]
+    assert [outcome.job for outcome in folder.outcomes(start=1)] == [0, 1]
+
+
+@pytest.mark.parametrize("text", ["runs/it's", "a\\'b", "c\\", "${x} = [1, 2], 'y'"])
+def test_folder_of_any_name_is_an_override(text: str) -> None:
+    """Catches: a quote or a backslash in the name of a run that ends the override or gets lost."""
+    [override] = OverridesParser.create().parse_overrides([f"run_dir={job._quoted(text)}"])
+    assert override.value() == text
+
+
 def test_worker_that_vanished_is_a_fault(tmp_path: Path) -> None:
     """Catches: a job whose worker was killed and that counts as well."""
     folder = SweepFolder(tmp_path)
@@ -369,13 +427,15 @@ def test_worker_that_vanished_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_last_line_of_a_log(tmp_path: Path) -> None:
-    """Catches: a progress bar for the reason; a reason of an earlier attempt."""
+    """Catches: a progress bar for the reason; a reason of an earlier attempt; a log that is cut within a letter."""
     log = tmp_path / "log"
     log.write_text("old\n")
     start = log.stat().st_size
     assert child.last_line(log, start) == ""
     log.write_text("old\nbar 1%\rValueError: x\n\n")
     assert child.last_line(log, start) == "ValueError: x"
+    log.write_bytes("é".encode() * 40_000 + b"x\nValueError: y")
+    assert child.last_line(log, start) == "ValueError: y"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import signal
 import sys
 import textwrap
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from ganlab.sweeping import child, job, pruning
 from ganlab.sweeping.objective import Objective
 from ganlab.sweeping.parallel_coordinates import draw_parallel_coordinates
 from ganlab.sweeping.pruners import halving, median, none
-from ganlab.sweeping.record import FAILED, FINISHED, INTERRUPTED, PRUNED, Outcome, SweepFolder
+from ganlab.sweeping.record import FAILED, FINISHED, INTERRUPTED, PRUNED, Outcome, StopRequest, SweepFolder
 from ganlab.sweeping.samplers import cmaes, grid, random, tpe
 from ganlab.sweeping.search import Search
 from ganlab.sweeping.space import Space
@@ -42,14 +43,19 @@ def space(*overrides: str) -> Space:
         ("a=tag(log,int(interval(8,64)))", IntDistribution(8, 64, log=True)),
         ("a=range(1,10,2)", IntDistribution(1, 9, step=2)),
         ("a=range(1,10,3)", IntDistribution(1, 7, step=3)),
+        ("a=range(10,1,-4)", IntDistribution(2, 10, step=4)),
         ("a=range(0.25,1,0.25)", FloatDistribution(0.25, 0.75, step=0.25)),
         ("a=choice(hinge,'b c',3)", CategoricalDistribution(["hinge", r"b\ c", "3"])),
         ("a=1,2", CategoricalDistribution(["1", "2"])),
+        ("a=1,2,1", CategoricalDistribution(["1", "2"])),
     ],
 )
 def test_space_is_hydras_syntax(override: str, distribution: optuna.distributions.BaseDistribution) -> None:
-    """Catches: a range that holds its end, a lost log, floats for whole numbers, choices without their quotes."""
-    read = space("b=5", override)
+    """Catches: a range that holds its end, a lost log, floats for whole numbers, choices without their quotes or twice;
+
+    what was typed first of a key that is typed twice.
+    """
+    read = space("a=7,8", "b=4", "b=5", override)
     assert read.distributions == {"a": distribution}
     assert read.fixed == ("b=5",)
 
@@ -80,7 +86,8 @@ def write_scores(run_dir: Path, *values: float | None, metric: str = METRIC) -> 
 
 def test_objective_reads_the_scores_that_are_meant(tmp_path: Path) -> None:
     """Catches: best for last; minimum for maximum; kin of the Fréchet distance; another split; a NaN."""
-    write_scores(tmp_path, 0.0, metric="fd_spatial_points_2k_train")
+    for kin in ("spatial", "inf", "intra"):
+        write_scores(tmp_path, 0.0, metric=f"fd_{kin}_points_2k_train")
     write_scores(tmp_path, 5.0, None, 3.0, 4.0)
     write_scores(tmp_path, 1.0, metric="fd_points_2k_test")
     write_scores(tmp_path, 7.0, 9.0, 8.0, metric="modes_points_2k")
@@ -154,14 +161,27 @@ def test_search_finds_the_valley(tmp_path: Path, sampler: Callable[..., object])
 
 
 def test_grid_visits_each_point_once(tmp_path: Path) -> None:
-    """Catches: random draws; going on after the last point; an interval in a grid."""
+    """Catches: random draws; points in the order as typed; going on after the last one; an interval in a grid."""
     search, runs = make_search(
         tmp_path, lambda values: 1.0, "a=range(0,3)", "b=x,y", make_sampler=grid, n_trials=50, n_jobs=4
     )
     search.run()
     assert sorted(map(tuple, runs.seen)) == [(f"a={a}", f"b={b}") for a in range(3) for b in "xy"]
+    assert runs.seen != sorted(runs.seen)
     with pytest.raises(ConfigurationError, match="interval has no points"):
         make_search(tmp_path, lambda values: 1.0, "a=interval(0,1)", make_sampler=grid)
+
+
+def test_report_has_the_best_trials_alone(tmp_path: Path) -> None:
+    """Catches: a page of all trials; the first ones instead of the best."""
+    search, _ = make_search(
+        tmp_path, lambda values: float(values["a"]), "a=range(0,12)", make_sampler=grid, n_trials=12
+    )
+    search.run()
+    report = (tmp_path / "search.md").read_text().split("## Importance")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in report.splitlines() if "| run |" in line]
+    assert [row[2:4] for row in rows[1:]] == [[f"{value}", f"{value}"] for value in range(10)]
+    assert len(trials(tmp_path)) == 12
 
 
 def test_same_command_goes_on(tmp_path: Path) -> None:
@@ -192,6 +212,38 @@ def test_killed_search_takes_up_its_trial(tmp_path: Path) -> None:
     again.run()
     assert resumed.seen[0] == runs.seen[0]
     assert [row["state"] for row in trials(tmp_path)] == ["complete", "complete"]
+
+
+def test_another_space_is_another_search(tmp_path: Path) -> None:
+    """Catches: trials of another space counted, and learned from, because they lie in the same folder."""
+    for override in ("a=interval(0,1)", "a=interval(0,2)"):
+        search, runs = make_search(tmp_path, lambda values: 1.0, override, n_trials=2)
+        search.run()
+        assert len(runs.seen) == 2
+
+
+def test_stopped_search_keeps_the_trials_that_wait(tmp_path: Path) -> None:
+    """Catches: a batch begun after the request to stop; a traceback, or a lost trial, for a job that did not start."""
+    folder = SweepFolder(tmp_path)
+
+    def launch(batch: list[list[str]], first_job: int) -> list[float]:
+        folder.append(Outcome(first_job, tuple(batch[0]), "run", FINISHED, 0))
+        folder.ask_to_stop(StopRequest(signal.SIGTERM))
+        return [1.0, math.nan]
+
+    Search(space("a=interval(0,1)"), Objective(), folder, launch, random, none, 6, 2, 0).run()
+    assert [row["state"] for row in trials(tmp_path)] == ["complete", "running"]
+
+
+def test_trial_that_was_half_asked_for_is_given_up(tmp_path: Path) -> None:
+    """Catches: a run without a value for each key, because its command was killed while Optuna drew them (K6)."""
+    overrides = ("a=interval(0,1)", "b=x,y")
+    first, _ = make_search(tmp_path, lambda values: 1.0, *overrides, n_trials=2)
+    first._study.ask({"a": FloatDistribution(0, 1)})
+    again, runs = make_search(tmp_path, lambda values: 1.0, *overrides, n_trials=2)
+    again.run()
+    assert [[each.split("=")[0] for each in overrides] for overrides in runs.seen] == [["a", "b"]]
+    assert [row["state"] for row in trials(tmp_path)] == ["fail", "complete"]
 
 
 def test_trial_is_told_as_it_ended(tmp_path: Path) -> None:
@@ -256,6 +308,43 @@ def test_bad_trial_is_asked_to_stop(
     assert study.trials[3].intermediate_values == {1: 3.0, 2: 2.0, 3: 1.0}
 
 
+def test_trial_is_asked_to_stop_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a second request, at which a run ends unsaved, for a score that came while it was saving; one to a job
+
+    that has ended.
+    """
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.append(Outcome(0, ("a=1",), str(tmp_path / "run")))
+    folder.append(Outcome(1, ("a=2",), str(tmp_path / "ended"), FINISHED, 0))
+    write_scores(tmp_path / "ended", 9.0)
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=1.0))
+    watched = pruning.Pruning({0: study.ask(), 1: study.ask()}, Objective(), folder, 0)
+    num_requests = []
+
+    def wait(seconds: float) -> bool:
+        num_requests.append(len(folder.stop_requests(0)))
+        write_scores(tmp_path / "run", *[9.0] * len(num_requests))
+        return len(num_requests) == 4
+
+    monkeypatch.setattr(watched._ended, "wait", wait)
+    watched._watch()
+    assert num_requests == [0, 1, 1, 1]
+    assert not folder.stop_requests(1)
+
+
+def test_resumed_trial_tells_new_scores_alone(tmp_path: Path) -> None:
+    """Catches: a warning of Optuna's for each score that a run had when it was taken up again."""
+    folder = SweepFolder(tmp_path / "sweep")
+    folder.append(Outcome(0, ("a=1",), str(tmp_path / "run")))
+    write_scores(tmp_path / "run", 3.0, 2.0)
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.report(3.0, 1)
+    with pruning.Pruning({0: trial}, Objective(), folder, 0):
+        pass
+    assert study.trials[0].intermediate_values == {1: 3.0, 2: 2.0}
+
+
 def test_picture_has_a_line_for_each_trial() -> None:
     """Catches: a file that is no XML because of a key's or choice's characters; a best trial hidden below others."""
     read = space("a=tag(log,interval(1,100))", "b='<x>','&'")
@@ -267,9 +356,22 @@ def test_picture_has_a_line_for_each_trial() -> None:
     ]
     assert len(points) == 3
     bottom, top = points[1][0][1], points[0][0][1]  # a=1 and a=100
+    assert bottom > top  # in pixels from above
+    marks = {each.text: float(each.attrib["y"]) for each in root if each.tag.endswith("text")}
+    assert marks["1"] > marks["100"]
     assert points[2][0][1] == pytest.approx((bottom + top) / 2)  # a=10, on a logarithmic scale
     assert lines[2].attrib["opacity"] == "1.00"
     assert "<x>" in "".join(root.itertext())
+
+
+def test_picture_has_room_for_its_marks() -> None:
+    """Catches: the names of a hundred choices on top of each other."""
+    read = space("a=" + ",".join(f"x{number}" for number in range(100)))
+    root = ElementTree.fromstring(
+        draw_parallel_coordinates([{"a": "x0"}, {"a": "x99"}], [1.0, 2.0], read, "m")
+    )
+    marks = [each.text for each in root if each.tag.endswith("text") and each.text.startswith("x")]
+    assert marks == [f"x{number}" for number in range(0, 100, 9)]
 
 
 def test_search_command(

@@ -168,19 +168,18 @@ def keep_fresh(library: Library, dashboard: Dashboard, stop: threading.Event) ->
         dashboard: says when it was last asked for something.
         stop: set by another thread.
     """
-    saved = time.monotonic()
+    saved = looked = time.monotonic()
     unread: list[str] = []
     seen = -1
     while not stop.wait(REFRESH_SECONDS if not unread else 0.05):
         since_asked = time.monotonic() - dashboard.asked
-        if unread and since_asked < IDLE_SECONDS:
-            continue
-        if since_asked < 60:
+        if since_asked < 60 and time.monotonic() - looked >= REFRESH_SECONDS:
             library.refresh()
+            looked = time.monotonic()
         if library.revision != seen:
             seen = library.revision
             unread = [run.place.id for run in library.runs()][::-1]
-        if unread:
+        if unread and since_asked >= IDLE_SECONDS:
             try:
                 if not library.curves(unread[-1], 0.05)[1]:
                     unread.pop()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.parse import urlencode
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
@@ -287,10 +288,42 @@ def test_ranges_on_the_axes_pick_runs(page: Any, url: str) -> None:
 
     go(page, page.evaluate("location.href"))
     assert page.locator(".thread.out").count() == out
-    page.locator(".brushable").last.press("ArrowDown")
-    assert "to 95 %" in page.locator(".brushable").last.get_attribute("aria-valuetext")
+    low, high = range_of(score)
+    assert high == 100
+    score.press("ArrowDown")
+    page.keyboard.press("PageUp")  # the axis is drawn anew and keeps the focus
+    assert range_of(score) == (pytest.approx(low + 5, abs=1), 95)
+    page.keyboard.press("PageDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    assert range_of(score) == (pytest.approx(low, abs=1), 100)
     page.keyboard.press("Escape")
     assert page.locator(".thread.out").count() == 0
+
+
+def range_of(axis: Any) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", axis.get_attribute("aria-valuetext"))))
+
+
+def test_ranges_are_taken_away(page: Any, url: str) -> None:
+    """Catches: a click or a button that leaves a range; lines made faint by what an address has of other runs."""
+    own = urlencode({"ranges": "fd_efflite0_1k_train\t0.5\t1"})
+    for take_away in (page.locator(".brushable").last, page.get_by_role("button", name="Clear ranges")):
+        go(page, f"{url}#view=scatter&{own}")
+        assert 0 < page.locator(".thread.out").count() < 6
+        take_away.click()
+        assert page.locator(".thread.out").count() == 0
+        assert "ranges" not in page.evaluate("location.href")
+    strange = [
+        "loss._target_\tx\ty",
+        "fd_efflite0_1k_train\t0.5\t7",
+        "loss._target_\t1",
+        "no.such.key\t0\t0.1",
+    ]
+    go(page, f"{url}#view=scatter&{urlencode({'ranges': chr(10).join(strange)})}")
+    assert page.locator(".thread").count() == 6
+    assert page.locator(".thread.out").count() == 0
+    assert page.locator(".picked").count() == 0
 
 
 def test_what_is_written_is_shown_at_once(page: Any, url: str, runs: Path) -> None:
@@ -379,3 +412,18 @@ def test_narrow_windows_and_both_schemes(page: Any, url: str, scheme: str) -> No
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(map(int, re.findall(r"\d+", ground))) < 128) == (scheme == "dark")
+
+
+def test_a_click_on_an_axis_without_a_range_changes_nothing(page: Any, url: str) -> None:
+    """Catches: lines that stay faint after a click with a hand that shakes, or a range drawn back to where it began."""
+    go(page, f"{url}#view=scatter")
+    box = page.locator(".brushable").last.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + 40, steps=2)
+    assert page.locator(".thread.out").count() > 0
+    page.mouse.move(x, y + 1)
+    page.mouse.up()
+    assert page.locator(".thread.out").count() == 0
+    assert page.locator(".brush").last.get_attribute("height") == "0"

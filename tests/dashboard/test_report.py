@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_grids_are_thinned_and_runs_chosen(written: Path, tmp_path: Path) -> Non
     assert len(content["runs"]["runs"]) == 3
     assert {tuple(step for step, _ in run["grids"]) for run in content["runs"]["runs"]} == {(0, 3000)}
     assert len(content["grids"]) == 6
+
+
+def test_grids_are_evenly_spaced(runs: Path, tmp_path: Path) -> None:
+    """Catches: the first grids of a run instead of some of its whole way; one that cannot be read."""
+    for run in runs.iterdir():
+        for g_step in range(4000, 9000, 1000):
+            shutil.copy(run / "samples/00003000.png", run / f"samples/{g_step:08}.png")
+    torn = next(runs.iterdir())
+    (torn / "samples/00004000.png").write_bytes(b"no picture")
+    content = content_of(
+        report([str(runs)], ReportOptions(out=str(tmp_path / "r.html"), grids=3)).read_text()
+    )
+    shown = [[step for step, _ in run["grids"]] for run in content["runs"]["runs"]]
+    assert sorted(shown) == [[0, 4000, 8000]] * 5 + [[0, 8000]]
 
 
 def test_faults_are_one_line(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

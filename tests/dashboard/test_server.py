@@ -1,18 +1,26 @@
 """What the dashboard's server answers, and what it refuses: the V rows of the fault list."""
 
+import itertools
 import json
 import os
 import socket
+import struct
 import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from ganlab.dashboard.__main__ import listen
+from ganlab.dashboard.__main__ import DashboardOptions, listen, serve
+from ganlab.dashboard.guard import refusal
+from ganlab.dashboard.server import MAX_METRICS, MAX_RUNS, keep_fresh
 from ganlab.errors import ConfigurationError
+from ganlab.reading.curves import Curves
+from ganlab.reading.files import UnreadableError
 from ganlab.reading.library import Library
 
 CANARY = b"canary-outside-the-runs"
@@ -116,6 +124,36 @@ def test_only_loopback_is_listened_on() -> None:
         assert address == "127.0.0.1"
         with pytest.raises(ConfigurationError, match=f"port={port}: cannot be used"):
             listen(port)
+
+
+def test_first_free_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a second dashboard that needs a port of one's own choice."""
+    with listen(0) as taken:
+        first = taken.getsockname()[1]
+        monkeypatch.setattr("ganlab.dashboard.__main__.FIRST_PORT", first)
+        with listen(None) as listener:
+            assert first < listener.getsockname()[1] < first + 20
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_browser_is_opened_on_demand(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wanted: bool
+) -> None:
+    """Catches: a browser that nobody asked for; an address without the port."""
+    opened: list[str] = []
+    closed: list[bool] = []
+
+    def create_server(app: Any, sockets: list[socket.socket], **_: object) -> Any:
+        return SimpleNamespace(run=lambda: None, close=lambda: closed.append(sockets[0].close() is None))
+
+    monkeypatch.setattr("waitress.server.create_server", create_server)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    serve([str(runs)], DashboardOptions(port=0, open=wanted))
+    told = capsys.readouterr().out
+    assert told.startswith("6 runs at http://127.0.0.1:")
+    assert opened == ([told.split()[3]] if wanted else [])
+    assert not told.split()[3].endswith(":0/")
+    assert closed
 
 
 def _link(target: Path | str) -> Callable[[Path], None]:
@@ -244,6 +282,14 @@ def test_this_machine_is_answered(ask: Any, host: str) -> None:
     assert ask("/api/runs", host=host, origin=f"http://{host}", sec_fetch_site="same-origin").status == 200
 
 
+def test_default_port_goes_without_saying() -> None:
+    """Catches: a page at port 80 that refuses its own requests; the same leniency at another port."""
+    headers = {"HTTP_HOST": "localhost", "HTTP_ORIGIN": "http://localhost"}
+    assert refusal({"SERVER_PORT": "80", **headers}) is None
+    assert refusal({"SERVER_PORT": "80", **headers, "HTTP_HOST": "evil.com"}) is not None
+    assert refusal({"SERVER_PORT": "8642", **headers}) is not None
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -302,6 +348,7 @@ def test_pictures_have_their_type_and_are_kept_by_version(ask: Any, library: Lib
     assert "immutable" in ask(f"{url}?v=1").headers["Cache-Control"]
     again = ask(url, if_none_match=answered.headers["ETag"])
     assert (again.status, again.body) == (304, b"")
+    assert ask(url, if_none_match='"another"').body == answered.body
 
 
 def test_only_what_has_changed_is_sent(ask: Any, library: Library, runs: Path) -> None:
@@ -332,6 +379,153 @@ def test_a_strange_token_gets_everything(ask: Any, since: str) -> None:
     assert len(json.loads(answered.body)["runs"]) == 6
 
 
-def test_queries_are_bounded(ask: Any) -> None:
+def unpack(body: bytes) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Reads curves as the page does."""
+    (length,) = struct.unpack("<I", body[:4])
+    assert (4 + length) % 8 == 0  # else no browser makes an array of the rest
+    return json.loads(body[4 : 4 + length])["runs"], np.frombuffer(body[4 + length :], "<f8")
+
+
+@pytest.mark.parametrize("max_points", [1024, 16])
+def test_curves_are_packed_as_the_page_reads_them(
+    ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch, max_points: int
+) -> None:
+    """Catches: places that are off by one array, numbers out of line, a band that is lost or sent for nothing."""
+    monkeypatch.setattr("ganlab.reading.curves.MAX_POINTS", max_points)
+    key = first_id(library)
+    # Names of all lengths modulo 8, because the header is filled up.
+    for name in ("n" * length for length in range(1, 9)):
+        unpack(ask(f"/api/curves?runs={name}").body)
+    [run], numbers = unpack(ask(f"/api/curves?runs={key}&metrics=train/g_loss%0Atrain/d_loss%0Anone").body)
+    curves, _ = library.curves(key)
+    assert (run["left"], run["fault"], run["num"]) == (0, None, len(curves.axes))
+    for place, expected in zip(run["axes"], curves.axes.T, strict=True):
+        assert numbers[place : place + run["num"]].tolist() == expected.tolist()
+    assert list(run["metrics"]) == ["train/g_loss", "train/d_loss"]
+    for name, places in run["metrics"].items():
+        points = curves.points(name)
+        arrays = (points.mean, points.low, points.high) if max_points == 16 else (points.mean, None, None)
+        for place, expected in zip(places, arrays, strict=True):
+            found = None if place is None else numbers[place : place + run["num"]].tolist()
+            assert found == (None if expected is None else expected.tolist())
+
+
+def test_queries_are_bounded(ask: Any, library: Library) -> None:
+    """Catches: as many runs, metrics or fields as a request has; one run twice."""
     assert ask("/api/curves?" + "&".join(f"a{number}=1" for number in range(99))).status == 400
-    assert ask("/api/curves?runs=" + ",".join(f"{number:012x}" for number in range(5000))).status == 200
+    many = ",".join(f"{number:012x}" for number in range(5000))
+    runs, _ = unpack(ask(f"/api/curves?runs={many}").body)
+    assert [run["fault"] is None for run in runs] == [False] * MAX_RUNS
+    run = library.runs()[0]
+    names = [f"m{number}" for number in range(MAX_METRICS + 20)]
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"g_step": 99999, **dict.fromkeys(names, 1.0)}) + "\n")
+    library.refresh()
+    query = f"runs={run.place.id},{run.place.id}&metrics={'%0A'.join(names)}"
+    [described], _ = unpack(ask(f"/api/curves?{query}").body)
+    assert list(described["metrics"]) == names[:MAX_METRICS]
+
+
+def test_one_request_reads_for_a_short_time(
+    ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a tenth of a second for each of a hundred runs."""
+    now, given = 0.0, []
+
+    def curves(key: str, seconds: float) -> tuple[Curves, int]:
+        nonlocal now
+        now += 0.06
+        given.append(seconds)
+        return Curves(), 0
+
+    monkeypatch.setattr(library, "curves", curves)
+    monkeypatch.setattr("ganlab.dashboard.server.time", SimpleNamespace(monotonic=lambda: now))
+    ask("/api/curves?runs=" + ",".join(run.place.id for run in library.runs()))
+    assert given == pytest.approx([0.1, 0.04, -0.02, -0.08, -0.14, -0.2])
+
+
+class Clock:
+    """Stands for an hour that takes no time: it goes on only while the server waits for its end.
+
+    Args:
+        ask: sends requests.
+        busy: from when to when somebody asks for something.
+        every: so many seconds, or whenever the clock goes on.
+        end: when the server is stopped.
+    """
+
+    def __init__(self, ask: Any, busy: tuple[float, float], every: float, end: float) -> None:
+        self.now = 0.0
+        self._ask = ask
+        self._busy = busy
+        self._every = every
+        self._end = end
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        if self._busy[0] <= self.now <= self._busy[1] and self.now - self._ask.app.asked >= self._every:
+            self._ask("/")
+        return self.now > self._end
+
+
+def run_keeper(ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr("ganlab.dashboard.server.time", SimpleNamespace(monotonic=clock.monotonic))
+    ask("/")
+    keep_fresh(library, ask.app, clock)  # type: ignore[arg-type]
+
+
+def test_curves_are_read_ahead_only_while_nobody_asks(
+    ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a page that waits for curves which nobody asked for; a run read for ever, or instead of the others."""
+    clock = Clock(ask, busy=(1.01, 10.0), every=0.0, end=30.0)
+    read: list[tuple[str, float]] = []
+    bad, long = (run.place.id for run in library.runs()[2:4])
+
+    def curves(key: str, seconds: float) -> tuple[Curves, int]:
+        assert seconds < 0.1  # a request that comes meanwhile waits no longer
+        read.append((key, clock.now - ask.app.asked))
+        if key == bad:
+            raise UnreadableError("metrics.jsonl: is a link")
+        return Curves(), int(key == long and len(read) < 5)
+
+    monkeypatch.setattr(library, "curves", curves)
+    run_keeper(ask, library, monkeypatch, clock)
+    assert min(idle for _, idle in read) > 0.5
+    keys = [key for key, _ in read]
+    assert list(dict.fromkeys(keys)) == [run.place.id for run in library.runs()]
+    assert len(keys) - keys.count(long) == 5
+    assert 2 <= keys.count(long) < 5
+
+
+def test_a_page_that_was_left_costs_nothing(
+    ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: folders looked through all night; news that come late; what was read and never remembered."""
+    clock = Clock(ask, busy=(0.0, 100.0), every=2.0, end=200.0)
+    looked: list[float] = []
+    saved: list[float] = []
+    monkeypatch.setattr(library, "refresh", lambda: looked.append(clock.now))
+    monkeypatch.setattr(library, "save", lambda: saved.append(clock.now))
+    monkeypatch.setattr(library, "curves", lambda key, seconds: (Curves(), 0))
+    run_keeper(ask, library, monkeypatch, clock)
+    assert 155 < max(looked) < 165
+    assert max(later - earlier for earlier, later in itertools.pairwise(looked)) < 3
+    assert 5 <= len(saved) <= 6
+
+
+def test_many_pages_do_not_keep_news_away(
+    ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: no look at the folders while some page always asks; a look at all of them after each piece of a curve."""
+    clock = Clock(ask, busy=(0.0, 20.0), every=0.3, end=60.0)
+    looked: list[float] = []
+    monkeypatch.setattr(library, "refresh", lambda: looked.append(clock.now))
+    monkeypatch.setattr(library, "curves", lambda key, seconds: (Curves(), 1))  # there is always more to read
+    run_keeper(ask, library, monkeypatch, clock)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(looked)]
+    assert max(gaps) < 1.2
+    assert min(gaps) > 0.8

@@ -172,3 +172,34 @@ def test_texts_of_any_length_are_cut(ask: Any, library: Library) -> None:
         file.write(json.dumps({"g_step": 1, "kind": "k", "message": "m" * 500_000}) + "\n")
     library.refresh()
     assert len(ask("/api/runs").body) < 400_000
+
+
+def test_the_latest_warnings_are_shown(ask: Any, library: Library) -> None:
+    """Catches: the first warnings of a run kept, where there are more than the page takes."""
+    run = library.runs()[0]
+    with (run.path / "warnings.jsonl").open("w") as file:
+        file.writelines(
+            json.dumps({"g_step": step, "kind": "k", "message": "m"}) + "\n" for step in range(250)
+        )
+    library.refresh()
+    assert [each["g_step"] for each in described(ask)[run.place.id]["warnings"]] == list(range(50, 250))
+
+
+def test_half_a_character_is_replaced(ask: Any, library: Library) -> None:
+    """Catches: half a surrogate pair in the page's JSON, which some readers of JSON refuse."""
+    run = library.runs()[0]
+    (run.path / "run.json").write_text('{"status": "failed", "error": "\\ud83d \\ud83d\\ude00"}')
+    library.refresh()
+    assert described(ask)[run.place.id]["facts"]["error"] == "? \U0001f600"
+
+
+def test_a_setting_that_one_run_lacks_is_not_common(ask: Any, library: Library) -> None:
+    """Catches: a run shown with a setting that it does not have, because the others have it."""
+    run = library.runs()[1]
+    text = (run.path / "config.yaml").read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("n_critic:")]
+    (run.path / "config.yaml").write_text("\n".join(lines))
+    library.refresh()
+    assert "n_critic" not in json.loads(ask("/api/runs").body)["common"]
+    lacking = [key for key, each in described(ask).items() if "n_critic" not in each["settings"]]
+    assert lacking == [run.place.id]

@@ -151,17 +151,19 @@ def test_nothing_whole_is_no_start_from_scratch(copied: Path) -> None:
 
 
 def test_newest_is_the_one_that_came_furthest(tmp_path: Path) -> None:
-    """Catches an order by name, or by age of the file."""
+    """Catches an order by name, or by age of the file; of two states of one `g_step`, another than the last."""
     folder = CheckpointFolder(tmp_path, keep_last=3)
     for g_step in (2, 4, 6):
         folder.save({"counters": {"g_step": g_step}})
     folder.save({"counters": {"g_step": 5}}, "step-00000005.ckpt")
-    folder.save({"counters": {"g_step": 3}}, "best.ckpt")
+    folder.save({"counters": {"g_step": 3}}, "step-00000003.ckpt")
+    folder.keep_last_as("best.ckpt")
     order = []
     while found := folder.newest():
         order.append(found.path.name)
         found.path.unlink()
-    assert order == ["last.ckpt", "step-00000005.ckpt", "previous-1.ckpt", "best.ckpt", "previous-2.ckpt"]
+    steps = ["step-00000005.ckpt", "previous-1.ckpt", "step-00000003.ckpt", "previous-2.ckpt"]
+    assert order == ["last.ckpt", "best.ckpt", *steps]
 
 
 def test_sampling_from_a_damaged_file_is_refused(copied: Path) -> None:
@@ -172,6 +174,27 @@ def test_sampling_from_a_damaged_file_is_refused(copied: Path) -> None:
     ):
         from_run(RunFolder(copied), "last")
     assert from_run(RunFolder(copied), "previous-1")[2]["g_step"] == 4
+
+
+@pytest.mark.parametrize("payload", [{"format": 1, "counters": {}}, {"counters": {}}, [1]])
+def test_file_of_another_kind_is_refused(tmp_path: Path, payload: Any) -> None:
+    """Catches a file of an older version, or of another program, taken for a checkpoint."""
+    torch.save(payload, tmp_path / "last.ckpt")
+    with pytest.raises(
+        DataError, match=r"last\.ckpt: cannot be read \(not a ganlab checkpoint of format 2\)"
+    ):
+        load_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_fault_without_words_is_named(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a traceback, where what cannot be read says nothing of itself."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(DataError, match=r"last\.ckpt: cannot be read \(EOFError\)"):
+        load_checkpoint(copied / "checkpoints" / "last.ckpt")
 
 
 # --- the manifest and rotation
@@ -367,6 +390,18 @@ def test_earlier_state_is_not_given_up_in_vain(small_disk: SmallDisk) -> None:
     with pytest.raises(DiskFullError):
         folder.save(state_of(3))
     assert g_steps(small_disk.path) == {"last": 2, "previous-1": 1}
+
+
+def test_state_with_another_name_is_not_given_up(small_disk: SmallDisk) -> None:
+    """Catches: an earlier state deleted that is also the best one, which frees nothing."""
+    folder = CheckpointFolder(small_disk.path)
+    folder.save(state_of(1))
+    folder.keep_last_as("best.ckpt")
+    folder.save(state_of(2))
+    small_disk.fill(free=3 * MIB // 2)  # with the size of one state it would do
+    with pytest.raises(DiskFullError):
+        folder.save(state_of(3))
+    assert g_steps(small_disk.path) == {"last": 2, "previous-1": 1, "best": 1}
 
 
 def test_state_that_does_not_fit_leaves_no_litter(small_disk: SmallDisk) -> None:

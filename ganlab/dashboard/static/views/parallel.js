@@ -84,6 +84,8 @@ function drawAxis(axis, ranges, dim, room) {
       area.onpointerup = (ended) => {
         area.onpointermove = null;
         if (Math.abs(shareOfPointer(ended) - from) < 0.01) ranges.delete(axis.key); // a click takes the range away
+        draw();
+        dim();
         keep(ranges);
       };
     },

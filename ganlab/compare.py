@@ -1,6 +1,7 @@
 """`python -m ganlab.compare RUN_OR_FOLDER...`: a table of runs, what differs between them, and their scores."""
 
 import json
+import math
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from ganlab.cli import parse_runs, run
 from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_runs, is_lower_better
-from ganlab.errors import ConfigurationError
+from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically
 from ganlab.reading.conditions import parse_filter, short_name
 from ganlab.reading.run import Run
@@ -27,7 +28,8 @@ USAGE = """usage: python -m ganlab.compare RUN_OR_FOLDER... [option=value ...]
   out=FILE           writes the table there: .txt, .csv, .md, .tex or .json
 
 Runs that differ only in their seed are one row: mean ± standard deviation over training seeds (n). The best of each
-metric has a *, unless protocols differ: then nothing is ranked, and the fields that differ are named."""
+metric has a *, unless protocols differ: then nothing is ranked, and the fields that differ are named. What a
+run was scored by beside its own protocol has a column that names the difference: fid50k_train truncation=0.5."""
 
 PICKS = {"last": ("last",), "best": ("best",), "both": ("best", "last")}
 ENDINGS = {".txt": "text", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
@@ -130,10 +132,12 @@ def _sorted(comparison: Comparison, by: str | None) -> list[Row]:
         )
     if by in comparison.metrics:
         sign = 1 if is_lower_better(by) else -1
-        infinity = float("inf")
-        return sorted(
-            comparison.rows, key=lambda row: sign * row.cells[by].mean if by in row.cells else infinity
-        )
+
+        def place(row: Row) -> float:
+            value = sign * row.cells[by].mean if by in row.cells else math.inf
+            return math.inf if math.isnan(value) else value
+
+        return sorted(comparison.rows, key=place)
     for key in (by, f"{by}._target_"):  # the column of a part bears the name of its group
         if key in comparison.keys:
             return sorted(comparison.rows, key=lambda row: _order(row.settings[key]))
@@ -157,6 +161,8 @@ def _notes(comparison: Comparison, metrics: Sequence[str], unread: Sequence[Run]
     ]
     if any(len(row.runs) > 1 for row in comparison.rows):
         notes.append("a ± b (n): mean and standard deviation over n training seeds")
+    if any(math.isnan(cell.mean) for row in comparison.rows for cell in row.cells.values()):
+        notes.append("nan: the score of a run is no finite number")
     if any(cell.interval for row in comparison.rows for cell in row.cells.values()):
         notes.append("a [b, c]: one training run; 95 % interval over the images of its evaluation")
     notes += [f"{each.path}: left out, {'; '.join(each.faults)}" for each in unread]
@@ -184,6 +190,8 @@ def _setting(key: str) -> Callable[[Row], str]:
 def _score(cell: Cell | None) -> str:
     if cell is None:
         return "-"
+    if math.isnan(cell.mean):
+        return "nan"
     if cell.sd is not None:
         return f"{cell.mean:.4g} ± {cell.sd:.2g} ({len(cell.values)})"
     if cell.interval is not None:
@@ -229,7 +237,12 @@ def _plain(row: Row, comparisons: Mapping[str, Comparison], metrics: Sequence[st
 
     def scores(cells: Mapping[str, Cell]) -> dict[str, Any]:
         return {
-            metric: {"mean": cell.mean, "sd": cell.sd, "values": cell.values, "protocols": cell.protocols}
+            metric: {
+                "mean": _finite(cell.mean),
+                "sd": _finite(cell.sd),
+                "values": [_finite(value) for value in cell.values],
+                "protocols": cell.protocols,
+            }
             for metric in metrics
             if (cell := cells.get(metric)) is not None
         }
@@ -250,6 +263,24 @@ def _plain(row: Row, comparisons: Mapping[str, Comparison], metrics: Sequence[st
     }
 
 
+def _write(path: Path, table: str) -> None:
+    """Writes the table.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, f"{table}\n".encode())
+    except OSError as error:
+        raise StorageError(f"out={path}: cannot be written ({error.strerror}); give another place") from error
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def main() -> None:
     """Runs the command."""
 
@@ -259,7 +290,7 @@ def main() -> None:
         if parsed.out is None:
             print(table)
         else:
-            write_atomically(Path(parsed.out), f"{table}\n".encode())
+            _write(Path(parsed.out).expanduser(), table)
             print(parsed.out)
 
     run(command)

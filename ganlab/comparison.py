@@ -5,8 +5,9 @@ which sample was drawn (`seed`) or by which release (`ganlab`).
 """
 
 import json
+import math
 import statistics
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Cell:
     """One metric of one group of runs."""
 
     values: tuple[float, ...]
-    """One for each run that has this metric."""
+    """One for each run that has this metric; NaN where its score is no finite number."""
     protocols: tuple[Mapping[str, Any], ...]
     interval: tuple[float, float] | None = None
     """Bootstrap 95 % interval over the evaluation's images; for a single run only, and where it was computed."""
@@ -65,6 +66,7 @@ class Comparison:
     keys: Sequence[str]
     """Configuration keys that differ."""
     metrics: Sequence[str]
+    """Columns of scores, see `scores_by_column`."""
     conflicts: Mapping[str, Mapping[str, Sequence[Any]]]
     """For each metric that may not be ranked: the protocol fields that differ, and their values."""
 
@@ -100,8 +102,9 @@ def compare(runs: Sequence[Run], pick: str = "last", ignore: Collection[str] = (
     for run in _latest_of_each_seed(runs):
         groups.setdefault(run.experiment, []).append(run)
     keys = differing_keys([group[0].identity_without_seed for group in groups.values()])
-    metrics = list(dict.fromkeys(result["metric"] for run in runs for result in run.results))
-    rows = [_row(group, keys, metrics, pick) for group in groups.values()]
+    scores = {run: scores_by_column(run.results) for run in runs}
+    metrics = list(dict.fromkeys(metric for columns in scores.values() for metric in columns))
+    rows = [_row(group, keys, {run: scores[run] for run in group}, pick) for group in groups.values()]
     conflicts = {metric: fields for metric in metrics if (fields := _conflict(rows, metric, ignore))}
     return Comparison(rows, keys, metrics, conflicts)
 
@@ -137,10 +140,10 @@ def is_lower_better(metric: str) -> bool:
 def best_rows(comparison: Comparison, metric: str) -> set[str]:
     """Returns the keys of the best rows by one metric; none where it may not be ranked."""
     scored = {row.key: row.cells[metric].mean for row in comparison.rows if metric in row.cells}
-    if metric in comparison.conflicts or len(scored) < 2:
+    finite = [value for value in scored.values() if math.isfinite(value)]
+    if metric in comparison.conflicts or len(scored) < 2 or not finite:
         return set()
-    best: Callable[[Iterable[float]], float] = min if is_lower_better(metric) else max
-    limit = best(scored.values())
+    limit = min(finite) if is_lower_better(metric) else max(finite)
     return {key for key, value in scored.items() if value == limit}
 
 
@@ -153,17 +156,18 @@ def _latest_of_each_seed(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run in chosen]
 
 
-def _row(group: Sequence[Run], keys: Sequence[str], metrics: Sequence[str], pick: str) -> Row:
+def _row(
+    group: Sequence[Run], keys: Sequence[str], scores: Mapping[Run, Mapping[str, Sequence[Result]]], pick: str
+) -> Row:
     cells = {}
-    for metric in metrics:
-        chosen = [result for run in group if (result := pick_score(run.scores(metric), pick)) is not None]
-        if chosen:
-            interval = chosen[0].get("ci95") if len(chosen) == 1 else None
-            cells[metric] = Cell(
-                values=tuple(result["value"] for result in chosen),
-                protocols=tuple(result["protocol"] for result in chosen),
-                interval=(interval[0], interval[1]) if interval else None,
-            )
+    for metric in dict.fromkeys(metric for columns in scores.values() for metric in columns):
+        chosen = [pick_score(columns[metric], pick) for columns in scores.values() if metric in columns]
+        interval = chosen[0].get("ci95") if len(chosen) == 1 else None
+        cells[metric] = Cell(
+            values=tuple(math.nan if result["value"] is None else result["value"] for result in chosen),
+            protocols=tuple(result["protocol"] for result in chosen),
+            interval=(interval[0], interval[1]) if interval else None,
+        )
     seeds = sorted({seed for run in group if isinstance(seed := run.config.get("seed"), int)})
     name = group[0].name
     # A group of several seeds goes by the name that they share.
@@ -177,17 +181,52 @@ def fingerprint(protocol: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in protocol.items() if field not in NOT_COMPARED}
 
 
-def pick_score(scores: Sequence[Result], pick: str) -> Result | None:
-    """Returns the `last` of the scores of one metric, or the `best` by the same protocol; `None` if none is finite."""
+def scores_by_column(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Sorts the scores of a run into columns, of one metric and one protocol each.
+
+    The protocol that most of a metric's scores have, of several the first, is the run's own, and its column has the
+    metric's name. Scores by others stand beside it, not in its place: `fid50k_train truncation=0.5`.
+
+    Returns:
+        For each column the scores in order of `g_step`; of several at one `g_step`, the latest.
+    """
+    by_metric: dict[str, list[tuple[dict[str, Any], dict[Any, Result]]]] = {}
+    for result in results:
+        agreed, known = fingerprint(result["protocol"]), by_metric.setdefault(result["metric"], [])
+        series = next((scores for protocol, scores in known if protocol == agreed), None)
+        if series is None:
+            known.append((agreed, series := {}))
+        series[result["g_step"]] = result
+    columns: dict[str, dict[Any, Result]] = {}
+    for metric, known in by_metric.items():
+        own, _ = max(known, key=lambda each: len(each[1]))
+        for protocol, scores in known:
+            columns.setdefault(" ".join([metric, *_differences(own, protocol)]), {}).update(scores)
+    return {name: [scores[g_step] for g_step in sorted(scores)] for name, scores in columns.items()}
+
+
+def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Returns the fields of another protocol that differ; of several values in one, the first text."""
+
+    def said(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return said(next((each for each in value.values() if isinstance(each, str)), None))
+        return value if isinstance(value, str) else json.dumps(value)
+
+    fields = dict.fromkeys([*own, *other])
+    return [f"{field}={said(other.get(field))}" for field in fields if own.get(field) != other.get(field)]
+
+
+def pick_score(scores: Sequence[Result], pick: str) -> Result:
+    """Returns the `last` or the `best` of the scores of one column, of which there is at least one.
+
+    The last may be no finite number (`None`): a run that ends so has no other score.
+    """
     finite = [score for score in scores if score["value"] is not None]
-    if not finite:
-        return None
-    if pick == "last":
-        return finite[-1]
-    protocol = fingerprint(finite[-1]["protocol"])
+    if pick == "last" or not finite:
+        return scores[-1]
     sign = 1 if is_lower_better(finite[0]["metric"]) else -1
-    alike = [score for score in finite if fingerprint(score["protocol"]) == protocol]
-    return min(alike, key=lambda score: sign * score["value"])
+    return min(finite, key=lambda score: sign * score["value"])
 
 
 def _conflict(rows: Sequence[Row], metric: str, ignore: Collection[str]) -> dict[str, list[Any]]:

@@ -31,7 +31,7 @@ ROWS = (
     ),
     (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
-        *("drawing", "paths", "tables"),
+        *("drawing", "latent_options", "paths", "tables"),
     ),
     ("modules", "strategy", "data", "scoring", "config", "exported"),
     ("tracking", "reading"),
@@ -70,6 +70,7 @@ MATHEMATICS = {
 
 TORCH_FREE = {
     *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
+    "latent_options",
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def make_run(
     *overrides: str,
     scores: dict[int, float],
     metric: str = "fd_efflite0_2k_train",
-    ci95: list[float] | None = None,
+    ci95: tuple[float, float] | None = None,
     **protocol: Any,
 ) -> Path:
     config = compose_config("model=gan", *overrides)
@@ -47,7 +48,7 @@ def make_run(
             "value": value,
             "protocol": {**PROTOCOL, "seed": seed, **protocol},
         }
-        run.append_result({**result, "seconds": 1.0, **({"ci95": ci95} if ci95 else {})})
+        run.append_results([{**result, "seconds": 1.0, **({"ci95": ci95} if ci95 else {})}])
     run.set_status("finished", g_steps=max(scores))
     run.close()
     return path
@@ -115,8 +116,8 @@ def test_different_protocols_are_not_ranked(runs: Path, field: str, value: Any) 
 def test_table_says_which_uncertainty_it_shows(tmp_path: Path) -> None:
     """Catches: an interval over images shown as if it were one over training seeds."""
     for seed in (0, 1):
-        make_run(tmp_path, "loss=hinge", f"seed={seed}", scores={1: 2.0 + seed}, ci95=[1.0, 4.0])
-    make_run(tmp_path, "loss=minimax", scores={1: 7.0}, ci95=[6.5, 7.25])
+        make_run(tmp_path, "loss=hinge", f"seed={seed}", scores={1: 2.0 + seed}, ci95=(1.0, 4.0))
+    make_run(tmp_path, "loss=minimax", scores={1: 7.0}, ci95=(6.5, 7.25))
     table = show([str(tmp_path)], CompareOptions())
     assert "2.5 ± 0.71 (2)" in table
     assert "7 [6.5, 7.25]" in table
@@ -221,6 +222,51 @@ def test_both_scores_time_and_sizes_are_columns(tmp_path: Path) -> None:
     assert (row["G parameters"], row["D parameters"]) == ("1.23M", "4k")
 
 
+@pytest.mark.parametrize(
+    ("changes", "column"),
+    [
+        ({"method": {"method": "drs", "burn_in": 100}}, "fd_efflite0_2k_train method=drs"),
+        ({"truncation": 0.5, "generator": "raw"}, "fd_efflite0_2k_train generator=raw truncation=0.5"),
+    ],
+)
+def test_a_score_by_another_protocol_hides_none(tmp_path: Path, changes: dict[str, Any], column: str) -> None:
+    """Catches: the score of rejected samples in the place of the plain one of the same checkpoint, which would then
+    be compared with nothing; and one that is nowhere."""
+    plain = {"truncation": 1.0, "method": None}
+    scored = make_run(tmp_path, "loss=hinge", scores={2: 40.0}, **plain)
+    make_run(tmp_path, "loss=minimax", scores={2: 45.0}, **plain)
+    run = RunFolder(scored)
+    protocol = {**PROTOCOL, **plain, **changes}
+    run.append_results([{"g_step": 2, "metric": "fd_efflite0_2k_train", "value": 7.0, "protocol": protocol}])
+    options = CompareOptions(sort="fd_efflite0_2k_train", format="csv")
+    first, second = csv.DictReader(io.StringIO(show([str(tmp_path)], options)))
+    assert (first["fd_efflite0_2k_train"], second["fd_efflite0_2k_train"]) == ("40*", "45")
+    assert (first[column], second[column]) == ("7", "-")
+    chosen = CompareOptions(metrics=[column], sort=column, format="csv")
+    assert "fd_efflite0_2k_train" not in next(csv.DictReader(io.StringIO(show([str(tmp_path)], chosen))))
+
+
+def test_a_run_that_ended_in_nan_is_not_shown_by_its_past(tmp_path: Path) -> None:
+    """Catches: the last finite score as the last, NaN marked as best or sorted before numbers, NaN in JSON, the mean
+    over the seeds that survived."""
+    ended = make_run(tmp_path, "loss=hinge", scores={1: 5.0, 2: math.nan}, ci95=(math.nan, 9.0))
+    assert "NaN" not in (ended / "results.jsonl").read_text()
+    make_run(tmp_path, "loss=minimax", scores={2: 45.0})
+    make_run(tmp_path, "loss=wasserstein", "seed=0", scores={2: 41.0})
+    make_run(tmp_path, "loss=wasserstein", "seed=1", scores={2: math.nan})
+    table = show([str(tmp_path)], CompareOptions(sort="fd_efflite0_2k_train"))
+    cells = {line.split()[1]: line for line in table.splitlines()[2:5]}
+    assert table.splitlines()[2] == cells["Minimax"]
+    assert "45*" in cells["Minimax"]
+    assert "nan" in cells["Hinge"]
+    assert "nan" in cells["Wasserstein"]
+    assert "nan: the score of a run is no finite number" in table
+    text = show([str(ended)], CompareOptions(scores="both", format="json"))
+    (row,) = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    scores = {pick: row["scores"][pick]["fd_efflite0_2k_train"] for pick in ("best", "last")}
+    assert (scores["best"]["mean"], scores["last"]["mean"], scores["last"]["values"]) == (5.0, None, [None])
+
+
 def test_best_is_by_one_protocol(tmp_path: Path) -> None:
     """Catches: an easier protocol's number taken as the best of a run that was scored by two."""
     path = make_run(tmp_path, scores={1: 50.0, 2: 40.0, 3: 45.0})
@@ -258,10 +304,15 @@ def test_unreadable_run_is_named_and_left_out(runs: Path) -> None:
 def test_table_goes_to_a_file_in_the_form_of_its_ending(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "table.md"
+    """Catches: a traceback where the folder is missing, or is none."""
+    out = tmp_path / "new" / "table.md"
     monkeypatch.setattr(sys, "argv", ["ganlab", str(runs), f"out={out}"])
     verb.main()
     assert out.read_text().startswith("| run | loss |")
+    monkeypatch.setattr(sys, "argv", ["ganlab", str(runs), f"out={out / 'table.md'}"])
+    with pytest.raises(SystemExit) as ended:
+        verb.main()
+    assert ended.value.code == 5
 
 
 def test_folder_without_runs_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

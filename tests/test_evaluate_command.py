@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,12 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 
 from ganlab import evaluate, train
+from ganlab.errors import StorageError
+from ganlab.evaluate import report
+from ganlab.files import append_lines
+from ganlab.latent_options import METHODS_USAGE, LatentOptions
 from ganlab.sampling import METHODS, Sampler
+from ganlab.tracking import run_folder
 from ganlab.tracking.run_folder import RunFolder
 
 POINTS = (
@@ -127,7 +133,8 @@ def test_extractor_of_a_package_on_the_search_path(
             "extractor.module={_target_: my_features.Scaled, factor: 4.0}")  # fmt: skip
     assert scored(run_dir)["fd_doubled_20_train"] == pytest.approx(4 * during["fd_scaled_20_train"], rel=1e-6)
     for arguments, words in (
-        ((f"run={run_dir}",), "extractor=scaled: no such option"),
+        ((f"run={run_dir}",), "give the folder that it came from, 'hydra.searchpath=[file:///path"),
+        ((f"run={run_dir}", "extractor=scale"), "extractor=scale: no such option"),
         ((f"run={run_dir}", searched), "_target_ my_features.Scaled: is outside"),
         ((f"run={run_dir}", "hydra.searchpath=[file:///absent]"), "hydra.searchpath=file:///absent: is no"),
         ((f"run={run_dir}", "hydra.job.name=x"), "hydra.job.name=x: no such option"),
@@ -141,7 +148,8 @@ def test_extractor_of_a_package_on_the_search_path(
 def test_scores_of_chosen_latents_say_how_they_were_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Catches: a method without effect on what is scored, or absent from the protocol, which compare reads."""
+    """Catches: a method without effect on what is scored, or absent from the protocol, which compare reads; a
+    generator that there is not, whose name would enter the protocol of the raw one."""
     run_dir = tmp_path / "run"
     command(monkeypatch, train, *POINTS, FRECHET, f"run_dir={run_dir}")
     drs = ("method=drs", "drs_burn_in=100", "drs_percentile=50")
@@ -165,6 +173,7 @@ def test_scores_of_chosen_latents_say_how_they_were_chosen(
     for arguments, words in (
         (("drs_gamma=0",), "drs_gamma=0.0: belongs to method=drs"),
         (("method=mh",), "method=mh: choose plain, drs, ddls"),
+        (("generator=average",), "generator=average: choose ema or raw"),
         ((*drs, "batch_norm=batch"), "judges an image by its company"),
         (("method=ddls", "truncation=0.5"), "truncation has to be 1"),
     ):
@@ -174,9 +183,39 @@ def test_scores_of_chosen_latents_say_how_they_were_chosen(
         assert words in capsys.readouterr().err
 
 
+def test_an_evaluation_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a write for each score, between which a kill would leave part of an evaluation."""
+    run_dir = tmp_path / "run"
+    command(monkeypatch, train, *POINTS, FRECHET, f"run_dir={run_dir}")
+    writes: list[tuple[str, int]] = []
+
+    def noted(path: Path, lines: str, sync: bool = False) -> None:
+        writes.append((path.name, lines.count("\n")))
+        append_lines(path, lines, sync)
+
+    monkeypatch.setattr(run_folder, "append_lines", noted)
+    before = RunFolder(run_dir).results()
+    command(monkeypatch, evaluate, f"run={run_dir}", f"json={tmp_path / 'new' / 'scores.json'}")
+    assert writes == [("results.jsonl", len(before))]
+    assert len(before) > 1
+    results = RunFolder(run_dir).results()[len(before) :]
+    assert [r["metric"] for r in results] == [r["metric"] for r in before]
+    assert json.loads((tmp_path / "new" / "scores.json").read_text()) == results
+
+
+def test_scores_are_shown_though_their_file_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: a traceback in the place of a line, NaN in JSON."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"json=.*scores.json: cannot be written .*give another place"):
+        report.write([], str(tmp_path / "file" / "scores.json"))
+    report.write([{"value": float("nan"), "ci95": (1.0, float("inf"))}], str(tmp_path / "scores.json"))
+    assert json.loads((tmp_path / "scores.json").read_text()) == [{"value": None, "ci95": [1.0, None]}]
+
+
 def test_all_options_of_methods_may_be_typed() -> None:
     """Catches: an argument of a method that the command line does not know, or a key that no method has."""
-    from ganlab.evaluate.options import OF_METHODS
-
     keys = {key for _, options in METHODS.values() for key in options.values()}
-    assert set(OF_METHODS) == keys | {"method"}
+    assert {option.name for option in fields(LatentOptions)} == keys | {"method"}
+    assert {line.split("=")[0].strip() for line in METHODS_USAGE.splitlines()[1:]} == keys | {"method"}

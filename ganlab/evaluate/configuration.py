@@ -12,6 +12,7 @@ from ganlab.cli import compose_group
 from ganlab.config import Config
 from ganlab.errors import ConfigurationError
 from ganlab.evaluate.options import EvaluateOptions
+from ganlab.paths import conf_dir
 from ganlab.sampling import BATCH_NORM_POLICIES
 
 _FROM_RUN = ("num_samples", "batch_norm", "batch_size")
@@ -41,6 +42,26 @@ def with_options(config: Config, options: EvaluateOptions, folders: Sequence[Pat
     if not config["metrics"]:
         raise ConfigurationError("the run was trained with metrics=none; say what to compute: metrics=quick")
     return config
+
+
+def extractor_of(config: Config, folders: Sequence[Path]) -> str:
+    """Returns the run's extractor, `auto`, a name or a file.
+
+    Args:
+        config: of the run.
+        folders: as in `with_options`.
+
+    Raises:
+        ConfigurationError: it came from a folder that this command does not know.
+    """
+    name = str(config["evaluate"]["extractor"])
+    found = any((folder / "extractor" / f"{name}.yaml").is_file() for folder in (conf_dir(), *folders))
+    if not found and name != "auto" and not Path(name).suffix:
+        raise ConfigurationError(
+            f"extractor={name}: the run's extractor is not ganlab's own: give the folder that it came from,"
+            " 'hydra.searchpath=[file:///path/to/folder]', or another extractor="
+        )
+    return name
 
 
 def metric_nodes(typed: Any, config: Config, folders: Sequence[Path]) -> Config:

@@ -9,14 +9,16 @@ from omegaconf import OmegaConf
 
 from ganlab.cli import parse_options
 from ganlab.errors import ConfigurationError
+from ganlab.latent_options import METHODS_USAGE, LatentOptions
 
-USAGE = """usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
+USAGE = f"""usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
        python -m ganlab.evaluate images=PATH reference=NAME_OR_PATH [option=value ...]
 
   run=DIR            run folder that training printed; it may still be training
   images=PATH        folder or .zip of images of one size, or .npz of uint8 samples (images or arr_0, N H W C)
   reference=WHAT     train, test or both splits of the run's data (default: the run's); or a data set of conf/data,
-                     a folder, .zip or .npz of images, or an .npz of statistics (mu, sigma; Fréchet distance only)
+                     a folder, .zip or .npz of images (all brought to the size of the samples), or an .npz of
+                     statistics (mu, sigma; Fréchet distance only)
   metrics=NAME       quick, paper, all, modes, ..., or a list: [frechet,kid]; default: the run's, or quick
   num_samples=N      images to score; default: the run's evaluate.num_samples, or all
   extractor=NAME     auto, inception, efflite0, dinov2, ..., or a YAML file of your own; default: the run's, or auto
@@ -34,20 +36,21 @@ with run= alone:
   truncation=1.0     factor of the latents
   seed=N             of the latents; default: the run's
   plugins=[NAME]     packages of your own that the run's configuration may name
-  method=plain       how latents are chosen (docs/sampling.md): plain, drs (rejection by the discriminator) or ddls
-                     (Langevin steps in latent space), with the keys of ganlab.sample: drs_percentile=80, drs_gamma,
-                     drs_burn_in=10000, ddls_steps=100, ddls_step_size=0.01, ddls_noise=1.0
+
+with run= alone, {METHODS_USAGE}
 
 where reference= is a data set:
   reference_split=train   train or test
   data.KEY=X         its keys, such as data.root=PATH"""
+
+GENERATORS = ("ema", "raw")
 
 Parts = dict[str, dict[str, Any]]
 """What was typed as `extractor.KEY=X`, `data.KEY=X` and `hydra.searchpath=X`."""
 
 
 @dataclass
-class EvaluateOptions:
+class EvaluateOptions(LatentOptions):
     """What can be typed; `None` takes the run's own setting, or the default."""
 
     run: str | None = None
@@ -63,23 +66,16 @@ class EvaluateOptions:
     batch_size: int | None = None
     truncation: float | None = None
     seed: int | None = None
-    method: str | None = None
-    drs_percentile: float | None = None
-    drs_gamma: float | None = None
-    drs_burn_in: int | None = None
-    ddls_steps: int | None = None
-    ddls_step_size: float | None = None
-    ddls_noise: float | None = None
     device: str = "cpu"
     json: str | None = None
     export_reference: str | None = None
     plugins: list[str] = field(default_factory=list)
 
 
-OF_METHODS = tuple(
-    option.name for option in fields(EvaluateOptions) if option.name.startswith(("method", "drs_", "ddls_"))
+OF_RUNS = (
+    *("checkpoint", "generator", "batch_norm", "truncation", "seed"),
+    *(option.name for option in fields(LatentOptions)),
 )
-OF_RUNS = ("checkpoint", "generator", "batch_norm", "truncation", "seed", *OF_METHODS)
 """What images that a generator left behind do not have."""
 
 
@@ -114,10 +110,12 @@ def check(options: EvaluateOptions) -> None:
         raise ConfigurationError(f"give either run=RUN_DIR or images=PATH; {given} was given")
     if options.export_reference is not None and not options.export_reference.endswith(".npz"):
         raise ConfigurationError(f"export_reference={options.export_reference}: has to end with .npz")
+    if options.generator not in (None, *GENERATORS):
+        raise ConfigurationError(f"generator={options.generator}: choose {' or '.join(GENERATORS)}")
     if options.run is not None:
         return
     for name in OF_RUNS:
-        if (value := getattr(options, name)) is not None:
+        if (value := getattr(options, name)) != getattr(EvaluateOptions, name):
             raise ConfigurationError(f"{name}={value}: belongs to run=; images have no {name}")
     if options.export_reference is not None and options.reference is None:
         raise ConfigurationError("export_reference=: there is nothing to export; give a reference=")

@@ -5,14 +5,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ganlab.data.image_set import SPLIT as WHOLE
+from ganlab.errors import StorageError
 from ganlab.files import write_atomically
 from ganlab.metrics.evaluation import Score
+from ganlab.tracking.run_folder import without_nan
 
 
 def write(results: list[dict[str, Any]], path: str | None) -> None:
-    """Writes the scores as JSON, if asked."""
-    if path is not None:
-        write_atomically(Path(path), (json.dumps(results, indent=1) + "\n").encode())
+    """Writes the scores as JSON, if asked; a score that is no finite number is null.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    if path is None:
+        return
+    file = Path(path).expanduser()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, (json.dumps(without_nan(results), indent=1) + "\n").encode())
+    except OSError as error:
+        raise StorageError(
+            f"json={path}: cannot be written ({error.strerror}); give another place"
+        ) from error
 
 
 def print_table(title: str, scores: Sequence[Score]) -> None:
@@ -25,7 +40,8 @@ def print_table(title: str, scores: Sequence[Score]) -> None:
     protocol = scores[0].protocol
     described = {}
     for found in filter(None, (score.protocol["reference"] for score in scores)):
-        count = f"{found['num']:,} {found['split']} images" if found["num"] else "the statistics"
+        kind = "images" if found["split"] == WHOLE else f"{found['split']} images"
+        count = f"{found['num']:,} {kind}" if found["num"] else "the statistics"
         described[found["split"]] = f"{count} of {found['name']}"
     against = " and ".join(described.values()) or "nothing"
     norm = f", batch norm {protocol['batch_norm']}" if protocol["batch_norm"] else ""

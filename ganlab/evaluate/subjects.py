@@ -6,7 +6,7 @@ from pathlib import Path
 from ganlab import build
 from ganlab.data.image_set import load_images
 from ganlab.errors import ConfigurationError
-from ganlab.evaluate.configuration import metric_nodes, with_options
+from ganlab.evaluate.configuration import extractor_of, metric_nodes, with_options
 from ganlab.evaluate.options import EvaluateOptions, Parts, searched_folders
 from ganlab.evaluate.references import check_export, export, find_reference
 from ganlab.evaluate.report import print_table, write
@@ -27,14 +27,14 @@ def evaluate_run(options: EvaluateOptions, parts: Parts) -> None:
     started = time.monotonic()
     folder, folders = RunFolder(str(options.run)), searched_folders(parts)
     checkpoint, which = options.checkpoint or "last", options.generator or "ema"
-    method = choose_method(options.method or "plain", vars(options))
+    method = choose_method(options.method, vars(options))
     run_config, generator, counters = build.from_run(folder, checkpoint, which, options.plugins)
     judge = build.discriminator_from_run(folder, checkpoint, options.plugins) if method else None
     config = with_options(run_config, options, folders)
     device = build.parse_device(options.device)
     # A file that the run's configuration names may be a stranger's; one that is typed here is not.
     trusted = None if options.extractor else (*build.TRUSTED, *(f"{name}." for name in options.plugins))
-    name = options.extractor or config["evaluate"]["extractor"]
+    name = options.extractor or extractor_of(config, folders)
     extractor = build.build_extractor(name, trusted, folders, **parts["extractor"])
     data = build.build_data(config)
     reference = (
@@ -56,11 +56,10 @@ def evaluate_run(options: EvaluateOptions, parts: Parts) -> None:
     )
     seconds = round(time.monotonic() - started, 3)
     results = [{"g_step": counters["g_step"], **vars(result), "seconds": seconds} for result in scores]
-    for result in results:
-        folder.append_result(result)
+    folder.append_results(results)
+    print_table(f"{options.run} at g_step {counters['g_step']} ({checkpoint})", scores)
     write(results, options.json)
     export(reference, extractor, evaluation.batch_size, options)
-    print_table(f"{options.run} at g_step {counters['g_step']} ({checkpoint})", scores)
 
 
 def evaluate_images(options: EvaluateOptions, parts: Parts) -> None:
@@ -96,6 +95,6 @@ def evaluate_images(options: EvaluateOptions, parts: Parts) -> None:
     same_classes = images.class_names == getattr(reference, "class_names", None) or path.suffix == ".npz"
     scores = score_images(evaluation, images.images, images.labels if same_classes else None)
     seconds = round(time.monotonic() - started, 3)
+    print_table(f"{path} ({height}x{width}, {'grey' if channels == 1 else 'RGB'})", scores)
     write([{"images": str(path), **vars(result), "seconds": seconds} for result in scores], options.json)
     export(reference, extractor, evaluation.batch_size, options)
-    print_table(f"{path} ({height}x{width}, {'grey' if channels == 1 else 'RGB'})", scores)

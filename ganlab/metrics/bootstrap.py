@@ -5,6 +5,8 @@ weights and the real images included, being the same? It knows nothing of other 
 bias: the Fréchet distance of few images is too high, and its interval surrounds that value.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,7 +30,9 @@ def resampled_counts(num: int, num_replicates: int) -> Tensor:
     return torch.from_numpy(counts)
 
 
-def interval(value: float, replicates: Tensor) -> tuple[float, float]:
+def interval(
+    value: float, replicates: Tensor, limits: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float]:
     """Returns the 95 % interval around a score from its values on resampled images.
 
     [v - q(0.975), v - q(0.025)], q the quantiles of the replicates' deviations from their own mean (the basic
@@ -38,16 +42,21 @@ def interval(value: float, replicates: Tensor) -> tuple[float, float]:
     Args:
         value: the score.
         replicates: float64 `(B,)`.
+        limits: what the score cannot leave, nor its interval.
     """
     deviations = replicates.double() - replicates.double().mean()
     low, high = (float(deviations.quantile(level)) for level in (0.025, 0.975))
-    return value - high, value - low
+    return max(value - high, limits[0]), min(value - low, limits[1])
 
 
 def mean_estimate(values: Tensor, num_replicates: int) -> Estimate:
-    """Returns the mean of one number per image, float64 `(N,)`, with its interval unless `num_replicates` is 0."""
+    """Returns the mean of one number per image, float64 `(N,)`, with its interval unless `num_replicates` is 0.
+
+    The interval does not leave the range of the numbers: a share stays between 0 and 1.
+    """
     mean = float(values.mean())
     if num_replicates == 0:
         return Estimate(mean)
     replicates = resampled_counts(len(values), num_replicates) @ values.double().cpu() / len(values)
-    return Estimate(mean, ci95=interval(mean, replicates))
+    limits = min(mean, float(values.min())), max(mean, float(values.max()))
+    return Estimate(mean, ci95=interval(mean, replicates, limits))

@@ -72,7 +72,7 @@ class ClassificationAccuracy(GeneratorProbe):
             raise ConfigurationError(
                 f"metrics=cas needs labels of generated and of real images, and {lacking}: drop it from metrics"
             )
-        fakes = to_uint8(context.fakes(context.num_samples)), fake_labels.cpu()
+        fakes = context.fakes(torch.arange(context.num_samples)), fake_labels.cpu()
         reals = _spread(reference, context.num_samples)
         num_classes = 1 + int(max(fakes[1].max(), reference.labels.max()))
         end = f"{count_name(context.num_samples)}_{reference.split}"

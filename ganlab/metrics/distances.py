@@ -23,7 +23,10 @@ BLOCK_ELEMENTS = 2**22
 """Distances that are in memory at once: 17 MB in float32."""
 
 CHUNK_ELEMENTS = 2**18
-"""Numbers of float64 that are worked on at once: 2 MB, which caches hold."""
+"""Numbers that are worked on at once: 2 MB in float64, which caches hold."""
+
+GROUP = 16
+"""Distances of which the least is found first, before the nearest are sought in the groups with the least of all."""
 
 OPEN_SHARE = 1 / 64
 """Where more distances of a block are left open than this, float64 for the whole block costs less."""
@@ -70,7 +73,10 @@ class PlacedPoints:
         """Returns half the squared distances of all pairs, float32 `(N, M)`, off by at most `error`."""
         with full_float32():
             products = self.rounded @ others.rounded.T
-        return products.neg_().add_(self.half_squares[:, None]).add_(others.half_squares)
+        size = max(1, CHUNK_ELEMENTS // len(others))
+        for part, squares in zip(products.split(size), self.half_squares.split(size), strict=True):
+            part.neg_().add_(squares[:, None]).add_(others.half_squares)
+        return products
 
 
 @dataclass(frozen=True)
@@ -117,9 +123,9 @@ def nearest_distances(points: Tensor, k: int) -> Tensor:
 
     def meet(block: int, found: Tensor, first: int) -> None:
         """Joins distances `(rows of block, columns from first)` to the nearest so far."""
-        near = found.topk(min(num, found.shape[1]), largest=False)
-        halves[block] = torch.cat([halves[block], near.values], dim=1)
-        places[block] = torch.cat([places[block], near.indices + first], dim=1)
+        values, columns = _smallest(found, num)
+        halves[block] = torch.cat([halves[block], values], dim=1)
+        places[block] = torch.cat([places[block], columns + first], dim=1)
         if halves[block].shape[1] > num:
             nearest = halves[block].topk(num, largest=False)
             halves[block], places[block] = nearest.values, places[block].gather(1, nearest.indices)
@@ -130,8 +136,27 @@ def nearest_distances(points: Tensor, k: int) -> Tensor:
             found = placed[first : first + size].half_squared_distances(placed[second : second + size])
             meet(row, found, second)
             if row != column:
-                meet(column, found.T.contiguous(), first)
+                meet(column, found.T, first)
     return _settle(placed, frame, torch.cat(halves), torch.cat(places), k)
+
+
+def _smallest(values: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """Returns the `num` smallest values of each row of `(N, M)` and their columns; all of them, where M is less.
+
+    They lie in the `num` groups with the smallest minima: a group beyond has a minimum, and so all its values, no
+    smaller than those of `num` others. Selecting minima is cheap; selecting among all values would take longer than
+    computing them.
+    """
+    width = values.shape[1] // GROUP
+    if width <= num:
+        return values.topk(min(num, values.shape[1]), largest=False)
+    minima = values[:, : width * GROUP].unflatten(1, (GROUP, width)).amin(dim=1)  # of columns `width` apart
+    chosen = minima.topk(num, largest=False).indices
+    members = chosen[:, :, None] + width * torch.arange(GROUP, device=values.device)
+    rest = torch.arange(width * GROUP, values.shape[1], device=values.device)
+    columns = torch.cat([members.flatten(1), rest.expand(len(values), -1)], dim=1)
+    near = values.gather(1, columns).topk(num, largest=False)
+    return near.values, columns.gather(1, near.indices)
 
 
 def _settle(placed: PlacedPoints, frame: Frame, halves: Tensor, places: Tensor, k: int) -> Tensor:
@@ -170,7 +195,7 @@ class Pairs:
         """
         thresholds = (radii / self._frame.length).square() / 2
         inside = self._halves <= (thresholds - self._rows.error).float()
-        left_open = (self._halves <= (thresholds + self._rows.error).float()) & ~inside
+        left_open = (self._halves <= (thresholds + self._rows.error).float()) ^ inside
         row, column = left_open.nonzero(as_tuple=True)
         compare = torch.lt if open_balls else torch.le
         if len(row) > OPEN_SHARE * left_open.numel():

@@ -16,9 +16,11 @@ from ganlab.metrics.accumulation import in_batches
 from ganlab.metrics.extraction import extract, quantisation
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext, checked
-from ganlab.metrics.ranks import together
+from ganlab.metrics.ranks import agree, together
 from ganlab.metrics.reference import ImageReference, Reference, ReferenceStatistics, StatisticsReference
 from ganlab.metrics.skipping import SkipInapplicable
+
+NONE_APPLIES = "no metric applies to what is scored: choose others, such as metrics=quick"
 
 
 @dataclass(frozen=True)
@@ -170,20 +172,21 @@ class Evaluation:
         self._extractor.to(self._device)
         metrics = self._prepare(self._metrics, rank, world_size, advance)
         with together("the features of generated images", world_size, self._device):
-            metrics = self._update(metrics, sample, labels, rank, world_size, advance)
+            faults = self._update(metrics, sample, labels, rank, world_size, advance)
         scores = []
         for task in metrics:
             after_batch()
-            with self._skipped(task.name, rank), together(f"metric {task.name}", world_size, self._device):
-                scores += self._scores(task, self._estimates(task), protocol)
+            with self._skipped(task.name, rank):
+                # Its states are joined over ranks, so all ranks score it, or none.
+                agree(faults.get(task), f"metric {task.name}", world_size, self._device)
+                with together(f"metric {task.name}", world_size, self._device):
+                    scores += self._scores(task, self._estimates(task), protocol)
         for probe in self._probes:
             after_batch()
             with self._skipped(probe.name, rank), together(f"metric {probe.name}", world_size, self._device):
                 scores += self._scores(probe, self._probed(probe, sample), protocol)
         if not scores:
-            raise ConfigurationError(
-                "no metric applies to what is scored: choose others, such as metrics=quick"
-            )
+            raise ConfigurationError(NONE_APPLIES)
         return scores
 
     def _check_ranks(self, world_size: int) -> None:
@@ -251,29 +254,42 @@ class Evaluation:
         rank: int,
         world_size: int,
         advance: Callable[[int, int], None],
-    ) -> list[_Task[GeneratorMetric]]:
-        """Feeds this rank's share of the generated images to all metrics; returns the tasks that apply.
+    ) -> dict[_Task[GeneratorMetric], ConfigurationError]:
+        """Feeds this rank's share of the generated images to all metrics.
+
+        Returns:
+            Why tasks do not apply to this share, where that may be skipped.
 
         Raises:
             DivergedError: images that are not finite, of which quantisation would make grey levels.
         """
+        faults: dict[_Task[GeneratorMetric], ConfigurationError] = {}
 
         def update(first: int, last: int) -> None:
-            nonlocal tasks
             images = sample(first, last)
             if len(images) != last - first:
                 raise ValueError(f"sample({first}, {last}) returned {len(images)} images")
             features = extract(self._extractor, checked(images), self._device)
-            possible = []
             for task in tasks:
-                with self._skipped(task.name, rank):
-                    task.metric.update(features, None if labels is None else labels[first:last])
-                    possible.append(task)
-            tasks = possible
+                if task not in faults:
+                    with self._noted(task, faults):
+                        task.metric.update(features, None if labels is None else labels[first:last])
 
         if tasks:
             in_batches(update, self.num_samples, self.batch_size, rank, world_size, advance)
-        return tasks
+        return faults
+
+    @contextmanager
+    def _noted(
+        self, task: _Task[GeneratorMetric], faults: dict[_Task[GeneratorMetric], ConfigurationError]
+    ) -> Iterator[None]:
+        """Puts off leaving out a task until all ranks do."""
+        try:
+            yield
+        except ConfigurationError as error:
+            if self._skipping is None:
+                raise
+            faults[task] = error
 
     def _estimates(self, task: _Task[GeneratorMetric]) -> dict[str, Estimate]:
         """Returns what a metric makes of the features of all ranks."""

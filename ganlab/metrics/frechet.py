@@ -118,11 +118,12 @@ class FrechetDistance(GeneratorMetric):
 
     def update(self, features: Features, labels: Tensor | None = None) -> None:
         """Adds one batch of generated images."""
-        moments = Moments.of(spatial_of(features) if self._spatial else features.features, self._mean)
+        rows = spatial_of(features) if self._spatial else features.features
+        centred = rows.double() - self._mean.to(self.outer)
         super().update(features)
-        self.num += moments.num
-        self.total += moments.total
-        self.outer += moments.outer
+        self.num += len(centred)
+        self.total += centred.sum(dim=0)
+        self.outer.addmm_(centred.T, centred)  # a (D, D) of the batch's own would cost more
 
     def compute(self) -> dict[str, Estimate]:
         """Returns `fd` (`fd_spatial`), the squared distance."""

@@ -22,6 +22,9 @@ SMALL_BLOCK = 256
 ROWS_AT_ONCE = 256
 """Features that are in float64 at once."""
 
+CHUNK_ELEMENTS = 2**17
+"""Values of the kernel that are worked on at once: 1 MB, which caches hold."""
+
 AVERAGING_SIZE = 256
 """Images in a subset from which on rounding errors average out over its pairs; float64 costs little for fewer."""
 
@@ -58,7 +61,7 @@ def kernel_distance(
     subsets = _subsets(len(fake), len(real), num_subsets, subset_size)
     for (chosen, others), among_reals in zip(subsets, real_sums.tolist(), strict=True):
         x, y = fakes[chosen.to(fake.device)], reals[others.to(fake.device)]
-        among_fakes, across = _sums_to_others(x), _kernel(x, y).mean(dim=1)
+        among_fakes, across = _sums_to_others(x), _sums(x, y)[0] / subset_size
         pairs = subset_size * (subset_size - 1)
         values.append((float(among_fakes.sum()) + among_reals) / pairs - 2 * float(across.mean()))
         # Without image i: the sum over pairs loses its row and its column, the mean across its row.
@@ -116,23 +119,38 @@ class _Centred:
         return type(self)(self.deviations[places], self.offsets[places])
 
 
-def _kernel(x: _Centred, y: _Centred) -> Tensor:
-    """Returns the kernel of all pairs, float64 `(N, M)`."""
+def _sums(x: _Centred, y: _Centred, *, of_others: bool = False) -> tuple[Tensor, Tensor]:
+    """Sums the kernel of all pairs.
+
+    Args:
+        x: N features.
+        y: M features, for `of_others` the same.
+        of_others: leaves out the pairs of a feature with itself.
+
+    Returns:
+        float64 `(N,)`, over y, and `(M,)`, over x.
+    """
     with full_float32():
         products = x.deviations @ y.deviations.T
-    roots = (x.offsets[:, None] + products).add_(y.offsets)
-    return roots.square().mul_(roots)
+    over_y, over_x = [], torch.zeros_like(y.offsets)
+    size = max(1, CHUNK_ELEMENTS // len(y.offsets))
+    for first, part in enumerate(products.split(size)):
+        kernel = (x.offsets[first * size :][: len(part), None] + part).add_(y.offsets).pow_(3)
+        if of_others:
+            kernel.diagonal(first * size).zero_()
+        over_y.append(kernel.sum(dim=1))
+        over_x += kernel.sum(dim=0)
+    return torch.cat(over_y), over_x
 
 
 def _sums_to_others(x: _Centred) -> Tensor:
     """Sums of the kernel of each row with all others, float64 `(n,)`; of its symmetric blocks, one is computed."""
     num = len(x.offsets)
     if num <= SMALL_BLOCK:
-        kernel = _kernel(x, x)
-        return kernel.sum(dim=1) - kernel.diagonal()
+        return _sums(x, x, of_others=True)[0]
     upper, lower = x[: num // 2], x[num // 2 :]
-    across = _kernel(upper, lower)
-    return torch.cat([_sums_to_others(upper) + across.sum(dim=1), _sums_to_others(lower) + across.sum(dim=0)])
+    of_upper, of_lower = _sums(upper, lower)
+    return torch.cat([_sums_to_others(upper) + of_upper, _sums_to_others(lower) + of_lower])
 
 
 class KernelDistance(GeneratorMetric):

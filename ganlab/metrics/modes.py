@@ -61,7 +61,7 @@ class ModesCovered(GeneratorMetric):
 
     def __init__(self, source: object, bootstrap: int) -> None:
         super().__init__()
-        self._source_name = type(source).__name__
+        self._source_name = "these images" if source is None else f"data of {type(source).__name__}"
         self._mixture = source if isinstance(source, Mixture) else None
         self._bootstrap = bootstrap
         num_modes = 0 if self._mixture is None else len(self._mixture.centers)
@@ -81,7 +81,7 @@ class ModesCovered(GeneratorMetric):
         """
         if self._mixture is None:
             raise ConfigurationError(
-                f"metrics=modes counts modes of a mixture of Gaussians, which {self._source_name} is not:"
+                f"metrics=modes counts modes of a mixture of Gaussians, which {self._source_name} are not:"
                 " use data=ring2d or grid2d, or metrics=quick"
             )
         points = features.features
@@ -101,6 +101,6 @@ class ModesCovered(GeneratorMetric):
         covered = torch.from_numpy((redrawn > 0).sum(axis=1)).double()
         good = torch.from_numpy(redrawn.sum(axis=1) / num)
         return {
-            "modes": Estimate(modes, ci95=interval(modes, covered)),
-            "high_quality": Estimate(quality, ci95=interval(quality, good)),
+            "modes": Estimate(modes, ci95=interval(modes, covered, (0.0, len(shares)))),
+            "high_quality": Estimate(quality, ci95=interval(quality, good, (0.0, 1.0))),
         }

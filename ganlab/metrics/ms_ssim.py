@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
 from ganlab.errors import ConfigurationError
-from ganlab.images import to_uint8
 from ganlab.metrics.jackknife import normal_interval
 from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
@@ -121,13 +120,15 @@ class MSSSIM(GeneratorProbe):
 
     def scores(self, context: ProbeContext) -> dict[str, Estimate]:
         """Returns `ms_ssim_<num>`, a value in [0, 1]."""
-        images = to_uint8(context.fakes(context.num_samples))
+        num = context.num_samples
+        first, second = random_pairs(context.sampler.labels, num, self._num_pairs, self._seed)
+        places, found = torch.cat([first, second]).unique(return_inverse=True)
+        images, (one, other) = context.fakes(places), found.split(len(first))
         self._scales = num_scales(images.shape[2], images.shape[3])
-        first, second = random_pairs(context.sampler.labels, len(images), self._num_pairs, self._seed)
         parts = [
             ms_ssim(
-                images[first[low:high]].to(context.device),
-                images[second[low:high]].to(context.device),
+                images[one[low:high]].to(context.device),
+                images[other[low:high]].to(context.device),
                 self._scales,
             )
             for low, high in context.batches(len(first))

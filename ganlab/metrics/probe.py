@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import DivergedError
+from ganlab.images import to_uint8
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.metric import Estimate
 
@@ -54,13 +55,21 @@ class ProbeContext:
         for first in range(0, num, self.batch_size):
             yield first, min(first + self.batch_size, num)
 
-    def fakes(self, num: int) -> Tensor:
-        """Returns the first `num` generated images, float32 `(num, C, H, W)` in `[-1, 1]`, on the CPU.
+    def fakes(self, places: Tensor) -> Tensor:
+        """Returns some of the generated images, uint8 `(len(places), C, H, W)`, on the CPU; the others are not kept.
+
+        Args:
+            places: int64, rising, in the sampler's list.
 
         Raises:
             DivergedError: images that are not finite.
         """
-        return torch.cat([checked(self.sampler(first, last)).cpu() for first, last in self.batches(num)])
+        kept = []
+        for first, last in self.batches(self.num_samples):
+            images = to_uint8(checked(self.sampler(first, last)))
+            here = places[(first <= places) & (places < last)] - first
+            kept.append(images[here.to(images.device)].cpu())
+        return torch.cat(kept)
 
 
 class GeneratorProbe(ABC):

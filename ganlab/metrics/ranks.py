@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import distributed
@@ -13,10 +14,10 @@ KINDS: tuple[type[Exception], ...] = (DivergedError, DataError, ConfigurationErr
 
 
 def agree(fault: Exception | None, what: str, world_size: int, device: torch.device) -> None:
-    """Raises on every rank if any rank has a fault; all ranks have to call it.
+    """Raises on every rank if any rank has a fault, and the same kind on all; all ranks have to call it.
 
     Args:
-        fault: of this rank, which it raises itself; `None` if all is well.
+        fault: of this rank, which it raises itself unless another rank's is worse; `None` if all is well.
         what: is named where the fault is another rank's.
         world_size: number of processes; above 1, torch.distributed has to be initialised.
         device: one that the process group can reduce on.
@@ -28,8 +29,12 @@ def agree(fault: Exception | None, what: str, world_size: int, device: torch.dev
             kind = 1 + (matches.index(True) if any(matches) else len(matches))
         worst = torch.tensor(kind, device=device)
         distributed.all_reduce(worst, distributed.ReduceOp.MAX)
-        if fault is None and worst > 0:
-            raise KINDS[int(worst) - 1](f"{what} failed on another rank: see its message")
+        if worst > 0:
+            faults: list[Any] = [None] * world_size
+            distributed.all_gather_object(faults, (kind, str(fault)))
+            if kind < worst:
+                reason = dict(faults)[int(worst)]
+                raise KINDS[int(worst) - 1](f"{what} failed on another rank: {reason}") from fault
     if fault is not None:
         raise fault
 

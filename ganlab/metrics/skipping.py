@@ -2,6 +2,8 @@
 
 import sys
 
+from tqdm import tqdm
+
 from ganlab.errors import ConfigurationError
 
 
@@ -18,5 +20,5 @@ class SkipInapplicable:
     def skip(self, name: str, reason: ConfigurationError, visible: bool) -> None:
         """Says on standard error, once for each metric, that it is left out; only where `visible`."""
         if visible and name not in self._said:
-            print(f"ganlab: metrics.{name} is left out: {reason}", file=sys.stderr)
+            tqdm.write(f"ganlab: metrics.{name} is left out: {reason}", file=sys.stderr)
         self._said.add(name)

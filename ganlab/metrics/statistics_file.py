@@ -16,14 +16,17 @@ from ganlab.metrics.reference import ReferenceStatistics
 SPLIT = "file"
 """What stands for the split in keys and protocols: `fid50k_file`."""
 
+ROUNDING = 1e-5
+"""Negative eigenvalues that rounding may leave in a covariance of float32, as a share of its trace."""
+
 
 def is_statistics_file(path: Path) -> bool:
-    """Whether `path` is an `.npz` with `mu` and `sigma`; the arrays themselves are not read."""
+    """Whether `path` is an `.npz` with `mu` or `sigma`; the arrays themselves are not read."""
     if path.suffix != ".npz" or not path.is_file():
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            return {"mu.npy", "sigma.npy"} <= set(archive.namelist())
+            return not {"mu.npy", "sigma.npy"}.isdisjoint(archive.namelist())
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is not a whole .npz file ({error}): get or make it again") from error
 
@@ -45,7 +48,8 @@ def read_statistics(path: Path, num_features: int) -> ReferenceStatistics:
     try:
         # Opened here, because numpy leaves a damaged file open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            mean, covariance = (np.asarray(file[key], dtype=np.float64) for key in ("mu", "sigma"))
+            # By the same kind: complex numbers, which no covariance of real features has, are no floats.
+            mean, covariance = (file[key].astype(np.float64, casting="same_kind") for key in ("mu", "sigma"))
     except KeyError as error:
         raise DataError(
             f"{path} holds no statistics: it needs mu (D,) and sigma (D, D) and lacks one of them"
@@ -67,12 +71,16 @@ def read_statistics(path: Path, num_features: int) -> ReferenceStatistics:
         raise DataError(f"{path} holds NaN or infinity: make it again")
     if not np.allclose(covariance, covariance.T, rtol=1e-3, atol=1e-6 * np.abs(covariance).max()):
         raise DataError(f"{path}: sigma is not symmetric, so it is no covariance: make it again")
+    symmetric = torch.from_numpy((covariance + covariance.T) / 2)
+    slack = ROUNDING * symmetric.trace().abs() * torch.eye(len(mean), dtype=torch.float64)
+    if torch.linalg.cholesky_ex(symmetric + slack).info:
+        raise DataError(f"{path}: sigma has negative eigenvalues, so it is no covariance: make it again")
     return ReferenceStatistics(
         name=path.stem,
         split=SPLIT,
         num=None,
         mean=torch.from_numpy(mean),
-        covariance=torch.from_numpy((covariance + covariance.T) / 2),
+        covariance=symmetric,
         sha256=_sha256(mean, covariance),
     )
 

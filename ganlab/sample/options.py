@@ -6,8 +6,9 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from ganlab.errors import ConfigurationError
+from ganlab.latent_options import METHODS, METHODS_USAGE, LatentOptions
 
-USAGE = """usage: python -m ganlab.sample run=RUN_DIR out=OUT [option=value ...]
+USAGE = f"""usage: python -m ganlab.sample run=RUN_DIR out=OUT [option=value ...]
 
   run=DIR            run folder that training printed, or folder that ganlab.export wrote
   out=OUT            folder for pictures; or FILE.npz (images uint8 N H W C, latents, labels); or, with
@@ -35,18 +36,10 @@ mode=neighbours:
   k=7                training images beside each sample
   extractor=auto     whose features are compared: auto, inception, efflite0, ...
 
-how latents are chosen (docs/sampling.md):
-  method=plain       plain, drs (rejection by the discriminator) or ddls (Langevin steps in latent space)
-  drs_percentile=80  the images of this percentile are accepted half the time; more is stricter and slower
-  drs_gamma=X        a threshold in the place of the percentile; 0 is plain rejection sampling
-  drs_burn_in=10000  images that the thresholds are estimated from
-  ddls_steps=100     moves of each latent
-  ddls_step_size=0.01
-  ddls_noise=1.0     factor of the noise; 0 climbs to the nearest mode"""
+{METHODS_USAGE}"""
 
 MODES = ("grid", "interpolate", "classes", "neighbours")
 PATHS = ("slerp", "linear", "classes")
-METHODS = ("plain", "drs", "ddls")
 MOVIES = (".gif", ".mp4")
 
 _BELONGS = {
@@ -57,7 +50,7 @@ _BELONGS = {
 
 
 @dataclass
-class SampleOptions:
+class SampleOptions(LatentOptions):
     """What can be typed; `None` takes the default that the usage names."""
 
     run: str = MISSING
@@ -76,13 +69,6 @@ class SampleOptions:
     fps: int | None = None
     k: int | None = None
     extractor: str | None = None
-    method: str = "plain"
-    drs_percentile: float | None = None
-    drs_gamma: float | None = None
-    drs_burn_in: int | None = None
-    ddls_steps: int | None = None
-    ddls_step_size: float | None = None
-    ddls_noise: float | None = None
     plugins: list[str] = field(default_factory=list)
 
 

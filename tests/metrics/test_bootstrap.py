@@ -42,6 +42,17 @@ def test_coverage_of_a_mean() -> None:
     assert mean_estimate(torch.ones(5).double(), 0).ci95 is None
 
 
+def test_an_interval_keeps_to_what_the_score_can_be() -> None:
+    """Catches: a share with an interval beyond 0 or 1, one that is cut on the other side too."""
+    shares = torch.tensor([1.0] * 29 + [0.0], dtype=torch.float64)
+    low, high = mean_estimate(shares, 100).ci95 or (0.0, 0.0)
+    assert (low, high) == pytest.approx((1 - 2 / 30, 1.0), abs=0.04)
+    assert high <= 1.0
+    low, high = mean_estimate(1 - shares, 100).ci95 or (-1.0, -1.0)
+    assert low >= 0.0
+    assert interval(3.0, torch.tensor([1.0, 5.0]), (2.0, 4.0)) == (2.0, 4.0)
+
+
 def test_classifier_score_interval() -> None:
     """Its width against the spread over fresh samples. Catches: weights of counts, one split's replicates alone."""
     scores = [

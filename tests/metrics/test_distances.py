@@ -46,6 +46,7 @@ SETS: dict[str, Callable[[int, int], Tensor]] = {
 @pytest.fixture(params=[2**22, 2000], ids=["one block", "many blocks"], autouse=True)
 def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK_ELEMENTS", request.param)
+    monkeypatch.setattr(module, "CHUNK_ELEMENTS", min(request.param, 2**18))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -79,6 +80,19 @@ def test_comparisons_are_those_of_float64(name: str, open_balls: bool) -> None:
         if name == "outlier":
             wrong &= np.abs(exact - wanted) > 1e-6 * wanted
         assert not wrong.any(), f"{wrong.sum()} of {wrong.size}"
+
+
+@pytest.mark.parametrize("num_columns", [3, 6, 96, 97, 112, 127, 500])
+def test_the_smallest_are_those_of_a_sort(num_columns: int) -> None:
+    """Ties among groups, and columns that no group has. Catches: fewer groups than values are sought, the rest
+    forgotten, columns of another value, a view by columns read as one by rows."""
+    values = (normal(40, num_columns, seed=3) * 4).round().float()
+    values[:20, -1] = -99.0
+    for each in (values, values.T.contiguous().T):
+        found, columns = module._smallest(each, 6)
+        assert torch.equal(found, values.sort(dim=1).values[:, :6])
+        assert torch.equal(values.gather(1, columns), found)
+        assert all(len(set(row)) == len(row) for row in columns.tolist())
 
 
 def test_bound_holds_and_is_seldom_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """Evaluation as a whole: ranks, protocols, quantisation, random numbers and what scores react to."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.precision_recall import DensityCoverage, PrecisionRecall
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 from ganlab.metrics.reference import Reference
+from ganlab.metrics.skipping import SkipInapplicable
 
 
 class _Pixels(FeatureExtractor):
@@ -283,6 +286,25 @@ class _FailsOn(_Probe):
         return super().scores(context)
 
 
+class _FitsOneRank(FrechetDistance):
+    """Applies to the images of rank 0 alone; on rank 1 it is another fault that the last of two has."""
+
+    def __init__(self, rank: int, worse: bool = False) -> None:
+        super().__init__()
+        self._rank, self._worse = rank, worse
+
+    def update(self, features: Features, labels: Tensor | None = None) -> None:
+        if self._rank == 1 and not self._worse:
+            raise ConfigurationError("too few of them here")
+        super().update(features, labels)
+
+    def compute(self) -> dict[str, Estimate]:
+        found = super().compute()
+        if self._worse:
+            raise ConfigurationError("too few") if self._rank == 0 else RuntimeError("out of memory")
+        return found
+
+
 class _FailsToCompute(FrechetDistance):
     """Fails on rank 1 with a fault of its own kind, once the states of all ranks are at hand, or before the pass."""
 
@@ -339,6 +361,18 @@ def _run_rank(rank: int, world_size: int, folder: Path) -> None:
         _evaluation(folder / "none", 203, 32, extractor=broken)(sample, {}, rank, world_size)
     except DataError as error:
         result["fault"] = str(error)
+    skipping = {"some": _FitsOneRank(rank), **_all_metrics(), "all": SkipInapplicable()}
+    fakes = _noise_images(1)
+    with redirect_stderr(io.StringIO()) as said:
+        scores = _evaluation(
+            cache, 203, 32, metrics=skipping, reference=_reference(_noise_images(0), LABELS)
+        )(sample, {}, rank, world_size, labels=LABELS)
+    result["skipped"] = [(s.metric, s.value, s.ci95) for s in scores], said.getvalue()
+    try:
+        unlike = {"some": _FitsOneRank(rank, worse=True), "all": SkipInapplicable()}
+        _evaluation(cache, 203, 32, metrics=unlike)(sample, {}, rank, world_size)
+    except Exception as error:
+        result["unlike"] = f"{type(error).__name__}: {error}"
     stages = {
         "sampling": _all_metrics(),
         "probing": {"probe": _FailsOn(1, rank)},
@@ -358,7 +392,8 @@ def _run_rank(rank: int, world_size: int, folder: Path) -> None:
 
 
 def test_two_ranks_score_as_one(tmp_path: Path) -> None:
-    """Catches: shares that overlap, states not reduced, ranks with references of their own, endless waits."""
+    """Catches: shares that overlap, states not reduced, ranks with references of their own, endless waits,
+    also for a rank that leaves out a metric alone, or by a fault that is not the other's."""
     package = Path(ganlab.__path__[0]).parent
     path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo"}
@@ -380,7 +415,12 @@ def test_two_ranks_score_as_one(tmp_path: Path) -> None:
         ("computing", "DataError", "DataError", "metric broken"),
     ):
         assert second[stage] == f"{here}: out of memory"
-        assert first[stage] == f"{there}: {what} failed on another rank: see its message"
+        assert first[stage] == f"{there}: {what} failed on another rank: out of memory"
+    reason = "metric some failed on another rank: too few of them here"
+    assert first["skipped"] == [first["scores"], f"ganlab: metrics.some is left out: {reason}\n"]
+    assert second["skipped"] == [second["scores"], ""]
+    assert second["unlike"] == "RuntimeError: out of memory"
+    assert first["unlike"] == "RuntimeError: metric some failed on another rank: out of memory"
     assert not (tmp_path / "rank1").exists()
 
     fakes = _noise_images(1)

@@ -61,7 +61,7 @@ def test_pipeline_is_torch_fidelitys(
     evaluation = Evaluation(
         {
             "frechet": FrechetDistance(),
-            "classifier_score": ClassifierScore(num_splits=4),
+            "classifier_score": ClassifierScore(num_splits=4, bootstrap=50),
             "kid": KernelDistance(num_subsets=10, subset_size=20),
         },
         Inception(str(path), allow_other_weights=True),

@@ -48,6 +48,16 @@ def test_agrees_with_torch_fidelity() -> None:
     assert ours.std == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-9)
 
 
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: rows of one chunk with the offsets of another, a diagonal left in, columns of one chunk alone."""
+    fake, real = normal(700, 8, seed=0) * 2 + 0.3, normal(650, 8, seed=1)
+    whole = kernel_distance(fake, real, num_subsets=2, subset_size=600)
+    monkeypatch.setattr(kernel_distance_module, "CHUNK_ELEMENTS", 7001)
+    parts = kernel_distance(fake, real, num_subsets=2, subset_size=600)
+    assert parts.value == pytest.approx(whole.value, rel=1e-12)
+    assert parts.ci95 == pytest.approx(whole.ci95, rel=1e-12)
+
+
 def test_definition_and_float32_features() -> None:
     """Written out in loops. Catches: pairs of an image with itself, computing in the features' float32."""
     fake, real = (normal(6, 3, seed=seed).float() for seed in (2, 3))

@@ -38,8 +38,13 @@ def test_metric_over_batches() -> None:
 
 
 def test_other_data_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="data=ring2d"):
-        ModesCovered(object(), 0).update(Features(CENTERS, CENTERS))
+    """Catches: the name of a Python class in the place of images that come without a data set."""
+    for source, words in (
+        (object(), "data of object are not: .*data=ring2d"),
+        (None, "these images are not"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            ModesCovered(source, 0).update(Features(CENTERS, CENTERS))
 
 
 def test_intervals() -> None:

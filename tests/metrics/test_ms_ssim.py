@@ -76,6 +76,16 @@ def test_collapse_raises_the_score() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_pairs_are_of_the_images_that_were_drawn() -> None:
+    """Few of many images are kept. Catches: places in the list taken for places among those kept, one image twice."""
+    images = pictures(40, 32)
+    first, second = random_pairs(None, 40, 5, seed=0)
+    expected = ms_ssim(images[first], images[second], 2).mean()
+    probe = MSSSIM(num_pairs=5)
+    found = probe.scores(context(Listed(images.float() / 127.5 - 1), 7))["ms_ssim_40"].value
+    assert found == pytest.approx(float(expected), rel=1e-9)
+
+
 def test_small_images_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="needs images of 11 px or more and got 8x8"):
         num_scales(8, 8)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.errors import DivergedError
+from ganlab.images import to_uint8
 from ganlab.interfaces import Generator
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.probe import LatentSampler, ProbeContext, checked
@@ -55,13 +56,16 @@ def test_batches_cover_the_list() -> None:
 
 
 def test_fakes_are_those_of_the_sampler() -> None:
-    """Catches fakes of other latents than the fixed ones, or out of order."""
+    """Catches fakes of other latents than the fixed ones, or out of order, and images that nobody asked for."""
     sampler = Sampler(Identity(), "evaluation", 0, 7)
-    assert torch.equal(context(sampler).fakes(5).flatten(1), sampler.latents[:5])
+    expected = to_uint8(sampler.latents)
+    assert len(expected.unique()) > 7
+    for places in ([0, 1, 2, 3, 4, 5, 6], [1, 4, 5], [6]):
+        assert torch.equal(context(sampler).fakes(torch.tensor(places)).flatten(1), expected[places])
 
 
 def test_images_that_are_not_finite_are_refused() -> None:
     with pytest.raises(DivergedError, match="score an earlier checkpoint"):
         checked(torch.tensor([0.0, float("nan")]))
     with pytest.raises(DivergedError):
-        context(Listed(torch.full((2, 1, 4, 4), float("inf")))).fakes(2)
+        context(Listed(torch.full((2, 1, 4, 4), float("inf")))).fakes(torch.arange(1))

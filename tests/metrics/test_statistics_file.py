@@ -66,6 +66,10 @@ def _write_fault(path: Path, fault: str) -> None:
             np.savez(path, mu=mean[:3], sigma=covariance[:3, :3])
         case "nan":
             np.savez(path, mu=mean * np.nan, sigma=covariance)
+        case "complex":
+            np.savez(path, mu=mean, sigma=covariance * (1 + 1j))
+        case "negative":
+            np.savez(path, mu=mean, sigma=covariance - 2 * np.diag(covariance).max() * np.eye(4))
         case "asymmetric":
             np.savez(path, mu=mean, sigma=covariance + np.triu(np.ones((4, 4)), 1))
 
@@ -81,6 +85,8 @@ def _write_fault(path: Path, fault: str) -> None:
         ("size", "3 features and the extractor 4: choose the extractor"),
         ("nan", "NaN or infinity"),
         ("asymmetric", "not symmetric"),
+        ("complex", "Cannot cast array data from dtype..complex128"),
+        ("negative", "negative eigenvalues, so it is no covariance"),
     ],
 )
 def test_faults_are_one_line(tmp_path: Path, fault: str, message: str) -> None:
@@ -93,12 +99,24 @@ def test_faults_are_one_line(tmp_path: Path, fault: str, message: str) -> None:
     assert str(path) in str(caught.value)
 
 
+def test_rounding_is_no_fault(tmp_path: Path) -> None:
+    """Catches: a singular covariance of float32, as other tools write it, refused."""
+    features = np.random.default_rng(0).normal(size=(20, 60)).astype(np.float32) + 1000
+    sigma = np.cov(features, rowvar=False, dtype=np.float32)
+    assert np.linalg.eigvalsh(sigma.astype(np.float64)).min() < 0
+    np.savez(tmp_path / "stats.npz", mu=features.mean(axis=0), sigma=sigma)
+    assert read_statistics(tmp_path / "stats.npz", 60).covariance.dtype == torch.float64
+
+
 def test_images_are_not_taken_for_statistics(tmp_path: Path) -> None:
+    """Catches: a file with one of mu and sigma read as images, which says nothing of what it lacks."""
     np.savez(tmp_path / "images.npz", images=np.zeros((2, 8, 8, 3), np.uint8))
     mean, covariance = _statistics()
     np.savez(tmp_path / "stats.npz", mu=mean, sigma=covariance)
     assert not is_statistics_file(tmp_path / "images.npz")
     assert is_statistics_file(tmp_path / "stats.npz")
+    np.savez(tmp_path / "mean.npz", mu=mean)
+    assert is_statistics_file(tmp_path / "mean.npz")
     assert not is_statistics_file(tmp_path / "absent.npz")
     (tmp_path / "broken.npz").write_bytes(b"x")
     with pytest.raises(DataError, match="not a whole"):

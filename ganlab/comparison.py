@@ -6,6 +6,7 @@ which sample was drawn (`seed`) or by which release (`ganlab`).
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def _row(
     seeds = sorted({seed for run in group if isinstance(seed := run.config.get("seed"), int)})
     name = group[0].name
     # A group of several seeds goes by the name that they share.
-    name = name if len(group) == 1 else name.rsplit("-s", 1)[0]
+    name = name if len(group) == 1 else re.sub(r"-s\d+$", "", name)
     settings = {key: group[0].identity_without_seed.get(key) for key in keys}
     return Row(name, tuple(group), {**settings, "seeds": seeds}, cells)
 

@@ -14,7 +14,7 @@ import yaml
 from ganlab import compare as verb
 from ganlab.cli import compose_config
 from ganlab.compare import CompareOptions, show
-from ganlab.comparison import compare, differing_keys, find_runs
+from ganlab.comparison import compare, differing_keys, find_runs, is_lower_better
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.tracking.run_folder import RunFolder
 
@@ -330,3 +330,85 @@ def test_command_line(
     with pytest.raises(SystemExit) as ended:
         verb.main()
     assert ended.value.code == 2
+
+
+def rows_of(folder: Path, **options: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(show([str(folder)], CompareOptions(format="csv", **options)))))
+
+
+def test_numbers_are_sorted_by_size_and_gaps_come_last(tmp_path: Path) -> None:
+    """Catches: 10 before 2; a run without this score above the best one."""
+    for number, metric in ((10, "fd_a"), (2, "fd_a"), (3, "fd_b")):
+        make_run(tmp_path, f"n_critic={number}", scores={1: 20.0 - number}, metric=metric)
+    assert [row["n_critic"] for row in rows_of(tmp_path, sort="n_critic")] == ["2", "3", "10"]
+    assert [row["n_critic"] for row in rows_of(tmp_path, sort="fd_a")] == ["10", "2", "3"]
+
+
+def test_progress_is_that_of_the_slowest(tmp_path: Path) -> None:
+    """Catches: a row that looks done while one of its runs trains, or failed; a word for what needs none."""
+    make_run(tmp_path, "seed=0", scores={20: 1.0})
+    path = make_run(tmp_path, "seed=1", scores={10: 1.0})
+    assert [row["g_steps"] for row in rows_of(tmp_path)] == ["10"]
+    status = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**status, "status": "running"}))
+    assert [row["g_steps"] for row in rows_of(tmp_path)] == ["10 running"]
+
+
+def test_speed_of_a_run_that_has_just_begun(tmp_path: Path) -> None:
+    """Catches: a division by the zero seconds of the first line."""
+    path = make_run(tmp_path, scores={1: 1.0})
+    (path / "metrics.jsonl").write_text('{"g_step": 1, "images": 100, "seconds": 0}\n')
+    assert [row["images/s"] for row in rows_of(tmp_path)] == ["-"]
+
+
+def test_latest_of_a_repeated_seed_counts(tmp_path: Path) -> None:
+    """Catches: whichever folder comes last by name."""
+    for place, value, started in (("a", 3.0, "2025-02-01"), ("b", 4.0, "2025-01-01")):
+        path = make_run(tmp_path / place, scores={1: value})
+        status = json.loads((path / "run.json").read_text())
+        (path / "run.json").write_text(json.dumps({**status, "started": started}))
+    (row,) = compare(find_runs([tmp_path])).rows
+    assert row.cells["fd_efflite0_2k_train"].values == (3.0,)
+
+
+@pytest.mark.parametrize(
+    ("names", "shared"), [(("x-s0", "x-s1"), "x"), (("big-small",) * 2, "big-small"), (("x-s0",), "x-s0")]
+)
+def test_seeds_share_a_name(tmp_path: Path, names: tuple[str, ...], shared: str) -> None:
+    """Catches: a row of several seeds that bears the first one's name, or the first half of a name of one's own."""
+    for seed, name in enumerate(names):
+        make_run(tmp_path / str(seed), f"run_name={name}", f"seed={seed}", scores={1: 1.0})
+    assert [row["run"] for row in rows_of(tmp_path)] == [shared]
+
+
+def test_each_folder_must_hold_a_run(runs: Path) -> None:
+    """Catches: a misspelt folder beside a good one, whose runs are missing without a word."""
+    (runs / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: holds no run"):
+        find_runs([runs, runs / "empty"])
+
+
+def test_distances_are_known_by_their_names() -> None:
+    """Catches: a metric whose worst run has the star."""
+    assert all(
+        map(is_lower_better, ("fid50k_train", "fd_dinov2_50k_train", "kid50k_train", "kd_a_2k", "ppl_z_2k"))
+    )
+    assert not any(map(is_lower_better, ("is50k", "precision50k_train", "modes_points_2k")))
+
+
+def test_group_that_some_lack_is_one_column() -> None:
+    """Catches: a column `ema` of dashes beside `ema._target_`."""
+    assert differing_keys([{"ema": None}, {"ema._target_": "a.EMA"}]) == ["ema._target_"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scores": "worst"}, "scores=worst: choose last, best"),
+        ({"format": "word"}, "format=word: choose from text"),
+    ],
+)
+def test_option_of_another_kind_is_refused(runs: Path, options: dict[str, Any], words: str) -> None:
+    """Catches: a traceback for a word that is none of the choices."""
+    with pytest.raises(ConfigurationError, match=words):
+        show([str(runs)], CompareOptions(**options))

@@ -186,7 +186,6 @@ def test_scores_of_chosen_latents_say_how_they_were_chosen(
 def test_an_evaluation_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: a write for each score, between which a kill would leave part of an evaluation."""
     run_dir = tmp_path / "run"
-    command(monkeypatch, train, *POINTS, FRECHET, f"run_dir={run_dir}")
     writes: list[tuple[str, int]] = []
 
     def noted(path: Path, lines: str, sync: bool = False) -> None:
@@ -194,10 +193,13 @@ def test_an_evaluation_is_written_at_once(tmp_path: Path, monkeypatch: pytest.Mo
         append_lines(path, lines, sync)
 
     monkeypatch.setattr(run_folder, "append_lines", noted)
+    command(monkeypatch, train, *POINTS, FRECHET, f"run_dir={run_dir}")
     before = RunFolder(run_dir).results()
+    assert len(before) > 1
+    assert [write for write in writes if write[0] == "results.jsonl"] == [("results.jsonl", len(before))]
+    writes.clear()
     command(monkeypatch, evaluate, f"run={run_dir}", f"json={tmp_path / 'new' / 'scores.json'}")
     assert writes == [("results.jsonl", len(before))]
-    assert len(before) > 1
     results = RunFolder(run_dir).results()[len(before) :]
     assert [r["metric"] for r in results] == [r["metric"] for r in before]
     assert json.loads((tmp_path / "new" / "scores.json").read_text()) == results

@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     for g_step, which in ((2, "ema"), (1, "ema"), (2, "raw")):
         protocol = {"num_samples": 1000, "generator": which}
         value = 12.345 + g_step if which == "ema" else 99.0
-        run.append_result({**SCORE, "g_step": g_step, "value": value, "protocol": protocol})
+        run.append_results([{**SCORE, "g_step": g_step, "value": value, "protocol": protocol}])
     return run
 
 

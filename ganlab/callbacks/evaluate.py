@@ -108,8 +108,6 @@ class Evaluate(pl.Callback):
         self._scored_g_step = module.counters.g_step
         if not trainer.is_global_zero:
             return
-        seconds = round(time.monotonic() - started, 3)
-        for result in results:
-            self._run.append_result({"g_step": module.counters.g_step, **vars(result), "seconds": seconds})
-        values = {f"eval/{result.metric}": result.value for result in results}
-        self._tracker.log_scalars(module.counters.g_step, values)
+        seconds, g_step = round(time.monotonic() - started, 3), module.counters.g_step
+        self._run.append_results({"g_step": g_step, **vars(result), "seconds": seconds} for result in results)
+        self._tracker.log_scalars(g_step, {f"eval/{result.metric}": result.value for result in results})

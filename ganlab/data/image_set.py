@@ -109,7 +109,8 @@ def _load_array(
                 )
             pixels, labels = file[key], _labels(file, path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read images from {path} ({error}): make it again, not pickled") from error
+        reason = error if zipfile.is_zipfile(path) else "it is no .npz file"
+        raise DataError(f"cannot read images from {path} ({reason}): make it again, not pickled") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or not len(pixels):
         raise DataError(
             f"{path}: {key} is {pixels.dtype} {pixels.shape}; samples have to be uint8 (N, H, W, C), C = 1 or 3"

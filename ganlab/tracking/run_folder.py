@@ -162,10 +162,6 @@ class RunFolder:
         """Appends the scores of one evaluation to `results.jsonl`, in one write: a kill leaves all of them or none."""
         self._append("results.jsonl", *results)
 
-    def append_result(self, result: Mapping[str, Any]) -> None:
-        """Appends one score to `results.jsonl`."""
-        self._append("results.jsonl", result)
-
     def metrics(self) -> list[dict[str, Any]]:
         """Returns the lines of `metrics.jsonl`, one for each `g_step`: after a resumption the later line counts."""
         return list({line["g_step"]: line for line in read_json_lines(self.path / "metrics.jsonl")}.values())

@@ -21,9 +21,7 @@ import torch
 from torch import Tensor, nn
 
 _MIN_CHANNELS = 128  # with fewer, the steps around the products cost what is saved
-_WINDOWS_AT_ONCE = (
-    128  # at 36 points of 256 channels: 4.5 MiB; with fewer, the weight is read from memory too often
-)
+_WINDOWS_AT_ONCE = 128  # 4.5 MiB of 256 channels at 36 points; with fewer, the weight is fetched too often
 
 
 class SameConv2d(nn.Conv2d):

@@ -33,7 +33,7 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_equals_the_direct_convolution(shape: tuple[int, ...], layout: torch.memory_format) -> None:
     """Catches: a wrong entry of a transform, windows in a wrong order, a last part of the images that is left out or
-    sees the frame of another (9 images of 16 x 16 go 4 at a time), no bias."""
+    sees the frame of another (9 images of 16 x 16 go 8 at a time), no bias."""
     maps, weight, bias = draw(*shape).to(memory_format=layout), draw(5, shape[1], 3, 3), draw(5)
     result = convolve(maps, weight, bias)
     torch.testing.assert_close(result, direct(maps, weight, bias), rtol=0, atol=1e-12)

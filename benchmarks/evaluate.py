@@ -13,9 +13,10 @@ a TorchScript archive of NVIDIA's, which cannot be given other weights.
 The second divides the seconds from images in memory to FD, CS, KD, precision and recall (metrics=paper, intervals
 included, statistics of real images known) by those of the bare network on the same batches. Both take turns, batch by
 batch, and seconds are those of this process's own threads, so that other work on the machine does not count. The
-features of `num_images` images give the cost of an image; what follows the pass is also measured at 10,000 images, on
-random features. What is derived from the reals alone is kept on disk, and stands apart. So does the Fréchet distance
-of known statistics, without its interval, for 1280 and 2048 features, on the clock.
+features of `num_images` images give the cost of an image (with `extractor=inception`, of random weights); what follows
+the pass is also measured at 10,000 images, on random features. What is derived from the reals alone is kept on disk,
+and stands apart. So does the Fréchet distance of known statistics, without its interval, for 1280 and 2048 features, on
+the clock.
 """
 
 import io
@@ -184,7 +185,9 @@ def measure_overhead(num: int, extractor_name: str, out: Path) -> None:
     from ganlab.metrics.metric import GeneratorMetric
 
     fakes, reals = patterns(0, num, 32, 30.0, 70.0), patterns(1, num, 32, 90.0, 190.0)
-    extractor = build.build_extractor(extractor_name)
+    extractor = (
+        _random_inception() if extractor_name == "inception" else build.build_extractor(extractor_name)
+    )
     metrics = build.build_metrics(compose_config("data=digits", "metrics=paper")["metrics"])
     reference = ImageData("patterns", "train", reals, None, (), "0" * 64)
     at_hand: dict[str, float] = {}
@@ -235,6 +238,16 @@ def measure_overhead(num: int, extractor_name: str, out: Path) -> None:
     print(f"10,000 images: bare {bare_10k:.1f} s, evaluation {record['ratio_at_10k']} x; beyond the network:")
     for name, value in after.items():
         print(f"  {name:<32} {value:7.2f} s  {value / bare_10k:.3f}")
+
+
+def _random_inception() -> nn.Module:
+    """Makes Inception with random weights, which cost as much as its own."""
+    from ganlab.metrics.extractors.inception import Inception
+
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "inception.pth"
+        write_random_weights(weights)
+        return Inception(str(weights), allow_other_weights=True)
 
 
 def _frechet_seconds(num_features: int) -> float:

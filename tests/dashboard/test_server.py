@@ -520,7 +520,7 @@ def test_a_page_that_was_left_costs_nothing(
 def test_many_pages_do_not_keep_news_away(
     ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Catches: no look at the folders while some page always asks; a look at all of them after each piece of a curve."""
+    """Catches: no look at the folders while some page always asks; a look at all of them for each piece of a curve."""
     clock = Clock(ask, busy=(0.0, 20.0), every=0.3, end=60.0)
     looked: list[float] = []
     monkeypatch.setattr(library, "refresh", lambda: looked.append(clock.now))

@@ -38,8 +38,7 @@ def frechet_distance(mean1: Tensor, covariance1: Tensor, mean2: Tensor, covarian
         covariance2: as `covariance1`.
     """
     mean1, covariance1, mean2, covariance2 = (x.double() for x in (mean1, covariance1, mean2, covariance2))
-    factor, other = _factor(covariance1, covariance2)
-    eigenvalues = torch.linalg.eigvalsh(factor.T @ other @ factor)
+    eigenvalues = torch.linalg.eigvalsh(_similar_product(covariance1, covariance2))  # of the lower triangle
     trace_of_root = eigenvalues.clamp(min=0).sqrt().sum()
     distance = (mean1 - mean2).square().sum() + covariance1.trace() + covariance2.trace() - 2 * trace_of_root
     return float(distance)
@@ -63,13 +62,29 @@ def frechet_distance_of_samples(first: Tensor, second: Tensor) -> float:
     return float((mean1 - mean2).square().sum() + a.square().sum() + b.square().sum() - 2 * nuclear_norm)
 
 
-def _factor(covariance1: Tensor, covariance2: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns F with F F^T = one of the two covariances, and the other; Cholesky takes a third of the time."""
+def _similar_product(covariance1: Tensor, covariance2: Tensor) -> Tensor:
+    """Returns F^T C F with F F^T = one of the two covariances, and C the other: symmetric, its lower triangle at least.
+
+    A Cholesky factor takes a third of the time of a symmetric one, and is triangular.
+    """
     for covariance, other in ((covariance1, covariance2), (covariance2, covariance1)):
         factor, fault = torch.linalg.cholesky_ex(covariance)
         if not fault:
-            return factor, other
-    return root_factor(covariance1), covariance2
+            return _lower_triangle(factor, other)
+    factor = root_factor(covariance1)
+    return factor.T @ covariance2 @ factor
+
+
+def _lower_triangle(factor: Tensor, covariance: Tensor) -> Tensor:
+    """Computes the lower triangle of F^T C F in halves, for a lower triangular F: nine sixteenths of the products."""
+    half = len(factor) // 2
+    left, right = factor[:, :half], factor[half:, half:]  # above `right` are zeros
+    by_left = covariance @ left
+    product = torch.zeros_like(covariance)
+    product[:half, :half] = left.T @ by_left
+    product[half:, :half] = right.T @ by_left[half:]
+    product[half:, half:] = right.T @ covariance[half:, half:] @ right
+    return product
 
 
 class FrechetDistance(GeneratorMetric):

@@ -51,6 +51,7 @@ class SameConv2d(nn.Conv2d):
         least, most = sorted((self.in_channels, self.out_channels))
         return (
             maps.device.type == "cpu"
+            and maps.dtype in (torch.float32, torch.float64)
             and not torch.is_autocast_enabled("cpu")
             and maps.is_contiguous(memory_format=torch.channels_last)
             and height % 4 == width % 4 == 0

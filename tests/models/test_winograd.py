@@ -141,6 +141,7 @@ def test_other_layouts_precisions_and_wishes_do_not_take_it(monkeypatch: pytest.
     with torch.autocast("cpu", torch.bfloat16):
         assert not takes_it(monkeypatch, layer, maps)
         assert layer(maps).dtype == torch.bfloat16
+    assert not takes_it(monkeypatch, SameConv2d(128, 128).bfloat16(), maps.bfloat16())
     set_winograd(layer, False)
     assert not takes_it(monkeypatch, layer, maps)
 

@@ -22,7 +22,7 @@ from ganlab.interfaces import (
     Update,
 )
 from ganlab.models.spectral_norm import normalized_once
-from ganlab.modules.generative import GenerativeModule, Optimization
+from ganlab.modules.generative import GRAPH_MODES, GenerativeModule, Optimization
 from ganlab.noise import Noise
 
 
@@ -92,6 +92,7 @@ class GANModule(GenerativeModule):
         """Compiles G and what D says; penalties, which differentiate twice, go on calling D as it is."""
         # What traces D looks whether its normalised weights, which are computed outside, have gradients.
         warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        self._records_graphs = mode in GRAPH_MODES
         self.generator.compile(mode=mode)
         self._compiled_judge = torch.compile(self.discriminator.judge, mode=mode)
 
@@ -119,6 +120,7 @@ class GANModule(GenerativeModule):
     def _discriminator_step(
         self, real: Tensor, labels: Tensor | None, optimizer: LightningOptimizer, noise: Noise
     ) -> dict[str, Tensor]:
+        self._begin_update()
         latents = self.generator.draw_latents(len(real), noise)
         with torch.no_grad():  # D's loss needs no graph through G
             fake = self.generator(latents, labels)
@@ -182,6 +184,7 @@ class GANModule(GenerativeModule):
     def _generator_step(
         self, real: Tensor, labels: Tensor | None, optimizer: LightningOptimizer
     ) -> dict[str, Tensor]:
+        self._begin_update()
         noise = self._noise("generator", self.counters.g_step)
         latents = self.generator.draw_latents(len(real), noise)
         scalars, fake_logits = [], []

@@ -22,6 +22,9 @@ from ganlab.noise import Noise, mix
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
+GRAPH_MODES = ("reduce-overhead", "max-autotune")
+"""Modes of `torch.compile` that record CUDA graphs on a GPU."""
+
 Curve = Callable[[int], Any]
 """A number, or a list of them, as a function of `g_step`."""
 
@@ -124,6 +127,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         self.scheduled_numbers: list[ScheduledNumber] = []
         self.counters = Counters()
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self._records_graphs = False
 
     @property
     @abstractmethod
@@ -151,6 +155,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         Args:
             mode: of `torch.compile`.
         """
+        self._records_graphs = mode in GRAPH_MODES
         for network in self.networks.values():
             network.compile(mode=mode)
 
@@ -231,6 +236,15 @@ class GenerativeModule(pl.LightningModule, ABC):
                     group["initial_lr" if option == "lr" else option] = curve(self.counters.g_step)
                 group["lr"] = group["initial_lr"] * factor
         return listed
+
+    def _begin_update(self) -> None:
+        """Gives CUDA graphs, where they are recorded, the memory of the last update's results.
+
+        Unless told where an update begins, torch takes back what a compiled pass without gradients returned when the
+        next pass begins: D's over the reals would overwrite the fakes. What outlives its update is a copy.
+        """
+        if self._records_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
 
     def _end_iteration(self, batch_size: int) -> None:
         """Counts, averages G's weights, and makes running statistics the same on all ranks."""

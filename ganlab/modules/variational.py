@@ -53,6 +53,7 @@ class VAEModule(GenerativeModule):
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
         """Runs one update on a batch `(N, C, H, W)`; labels are not used. Returns detached scalars."""
         (optimizer,) = self._begin_iteration()
+        self._begin_update()
         (real,) = self._real_sub_batches(batch[0])
         mean, log_variance = self.encoder(real)
         noise = self._noise("generator", self.counters.g_step)

@@ -1,6 +1,7 @@
 """The same update computed in other ways: in micro-batches, in one pass of D, compiled, with one power iteration."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from plain_fit import fit
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from ganlab.assembly import build_module
 from ganlab.augment.diffaugment import Color, Translation
@@ -189,6 +191,65 @@ def test_compiled_networks_learn_the_same(
     compiled.compile_networks("default")
     assert calls == ["default", "default"]
     assert_same(small_module(normalized=True, normalize_once=normalize_once), compiled)
+
+
+class Observed(NonSaturating):
+    """Says something of the logits of both updates."""
+
+    def observe(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        return {"gap": real_logits.mean() - fake_logits.mean()}
+
+
+class GraphMemory:
+    """Stands for CUDA graphs: what compiled passes return and give as gradients is lost where an update begins."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: GenerativeModule) -> None:
+        self.num_updates = 0
+        self._module = module
+        self._results: list[Tensor] = []
+        monkeypatch.setattr(torch, "compile", self._compile)
+        monkeypatch.setattr(
+            nn.Module,
+            "compile",
+            lambda network, mode: setattr(
+                network, "_compiled_call_impl", self._compile(network._call_impl, mode)
+            ),
+        )
+        monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", self._begin_update)
+
+    def _compile(self, function: Any, mode: str) -> Any:
+        def call(*words: Any) -> Any:
+            result = function(*words)
+            self._results += [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+            return result
+
+        return call
+
+    def _begin_update(self) -> None:
+        self.num_updates += 1
+        gradients = [p.grad for p in self._module.parameters() if p.grad is not None]
+        for lost in (*self._results, *gradients):
+            lost.data.fill_(math.nan)
+        self._results = []
+
+
+@pytest.mark.parametrize(
+    ("mode", "num_updates"), [("default", 0), ("reduce-overhead", 6), ("max-autotune", 6)]
+)
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_cuda_graphs_lose_nothing_that_is_needed(
+    monkeypatch: pytest.MonkeyPatch, micro_batches: int, mode: str, num_updates: int
+) -> None:
+    """Catches: an update that does not say where it begins, or says it after G has drawn or between micro-batches, and
+    a result that is used in the next update or read after the iteration."""
+    plain = small_module(normalized=True, micro_batches=micro_batches)
+    graphs = small_module(normalized=True, micro_batches=micro_batches)
+    plain.augment = graphs.augment = ()  # D sees what G returned itself
+    plain.loss = graphs.loss = Observed(real_target=1.0)
+    memory = GraphMemory(monkeypatch, graphs)
+    graphs.compile_networks(mode)
+    assert_same(plain, graphs)
+    assert memory.num_updates == num_updates
 
 
 def test_compiling_leaves_the_state_alone() -> None:

@@ -162,6 +162,8 @@ class Discriminator(nn.Module, ABC):
     """Maps images to logits; also called critic. It knows no loss: its last layer is linear."""
 
     num_classes: int = 0
+    differentiates_itself: ClassVar[bool] = False
+    """Whether a call takes a gradient within: the update then differentiates twice, and D is never compiled."""
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -89,12 +89,13 @@ class GANModule(GenerativeModule):
         return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
 
     def compile_networks(self, mode: str) -> None:
-        """Compiles G and what D says; penalties, which differentiate twice, go on calling D as it is."""
+        """Compiles G and what D says; what differentiates twice, as penalties do, goes on calling D as it is."""
         # What traces D looks whether its normalised weights, which are computed outside, have gradients.
         warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
         self._records_graphs = mode in GRAPH_MODES
         self.generator.compile(mode=mode)
-        self._compiled_judge = torch.compile(self.discriminator.judge, mode=mode)
+        if not self.discriminator.differentiates_itself:
+            self._compiled_judge = torch.compile(self.discriminator.judge, mode=mode)
 
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
         """Runs one generator iteration.

@@ -32,6 +32,8 @@ class GradientNormalized(Discriminator):
         discriminator: the one within.
     """
 
+    differentiates_itself = True
+
     def __init__(self, discriminator: Discriminator) -> None:
         super().__init__()
         self.discriminator = discriminator

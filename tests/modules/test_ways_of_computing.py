@@ -21,6 +21,7 @@ from ganlab.models.spectral_norm import SpectralNorm, apply_spectral_norm
 from ganlab.modules.adversarial import GANModule
 from ganlab.modules.generative import GenerativeModule, Optimization
 from ganlab.penalties.wgan_gp import WGANGP
+from tests.models.test_every_model import options
 
 BATCH = 8
 
@@ -165,6 +166,23 @@ def test_power_iterations_of_an_update(normalize_once: bool, iterations: int) ->
     assert len(moves) - 1 == iterations
 
 
+def compile_with(backend: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Makes what is compiled use a backend; the list that it returns grows by the mode of each call."""
+    modes: list[str] = []
+    torch_compile = torch.compile
+
+    def traced(function: Any, **options: Any) -> Any:
+        modes.append(options.pop("mode"))
+        return torch_compile(function, backend=backend, **options)
+
+    def compile_in_place(network: nn.Module, **options: Any) -> None:
+        network._compiled_call_impl = traced(network._call_impl, **options)
+
+    monkeypatch.setattr(torch, "compile", traced)
+    monkeypatch.setattr(nn.Module, "compile", compile_in_place)
+    return modes
+
+
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("normalize_once", [False, True])
 def test_compiled_networks_learn_the_same(
@@ -176,21 +194,47 @@ def test_compiled_networks_learn_the_same(
     networks are traced and differentiated as for every mode; machine code is made of them in the slow test only.
     """
     compiled = small_module(normalized=True, normalize_once=normalize_once)
-    calls: list[str] = []
-    torch_compile = torch.compile
-
-    def traced(function: Any, **options: Any) -> Any:
-        calls.append(options.pop("mode"))
-        return torch_compile(function, backend=backend, **options)
-
-    def compile_in_place(network: nn.Module, **options: Any) -> None:
-        network._compiled_call_impl = traced(network._call_impl, **options)
-
-    monkeypatch.setattr(torch, "compile", traced)
-    monkeypatch.setattr(nn.Module, "compile", compile_in_place)
+    calls = compile_with(backend, monkeypatch)
     compiled.compile_networks("default")
     assert calls == ["default", "default"]
     assert_same(small_module(normalized=True, normalize_once=normalize_once), compiled)
+
+
+RECIPES = [
+    *((f"model={name}",) for name in options("model")),
+    *(("model=dcgan", f"penalty={name}") for name in options("penalty")),
+    *(("model=dcgan", f"constraint={name}") for name in options("constraint")),
+    ("model=infogan", "auxiliary=[codes,drift]"),
+    ("model=acgan", "auxiliary=[classifier,feature_matching,historical_averaging]"),
+]
+FAST = [("model=dcgan",), ("model=sngan_conv",), ("model=dcgan", "constraint=gradient_normalization")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(words, marks=[] if words in FAST else pytest.mark.slow, id=" ".join(words))
+        for words in RECIPES
+    ],
+)
+def test_what_is_shipped_compiles(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Catches: a network that cannot be traced, or means something else then; D compiled although it differentiates
+    itself."""
+    compile_with("aot_eager", monkeypatch)
+    other = "encoder" if "model=vae" in words else "discriminator"
+    narrow = ("model.generator.channels=8", f"model.{other}.channels=8", "data.batch_size=4", "n_critic=1")
+    # A large epsilon: rounding does not become steps.
+    config = compose_config("data=cifar10", "ema=default", "optimizer.eps=0.1", *narrow, *words)
+    size = config["data"]["image_size"]
+    results = []
+    for mode in (None, "default"):
+        config["speed"]["compile"] = mode
+        module = build_module(config)
+        generator = torch.Generator().manual_seed(1)
+        images = torch.randint(0, 256, (4, 3, size, size), dtype=torch.uint8, generator=generator)
+        fit(module, [(images, torch.arange(4))] * 2)
+        results.append({key: value.detach() for key, value in module.named_tensors().items()})
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
 
 
 class Observed(NonSaturating):

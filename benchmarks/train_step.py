@@ -21,8 +21,9 @@ CPU). Ways, of which `ways=ganlab,naive` chooses some:
 
 With a checkout of mimicry or of PyTorch-StudioGAN at hand, their code trains the same network beside them (peers.py).
 Time is the median over rounds of the seconds of an iteration; TFLOP/s count the naive network's products for all of
-them, so they are comparable; "products saved" is how many times fewer a way needs, which predicts its speed on a device
-that computes all of them equally fast. Writes OUT.json (command, commit, device, versions) and OUT.md.
+them, so they are comparable; GiB is the most that tensors hold at once; "products saved" is how many times fewer a way
+needs, which predicts its speed on a device that computes all of them equally fast. Writes OUT.json (command, commit,
+device, versions) and OUT.md.
 """
 
 import json
@@ -32,12 +33,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from about import about, read_options
-from clock import Clock, synchronize
+from clock import Clock, peak_gib, synchronize
 from naive_sngan import N_CRITIC, NaiveLoop, count_flops
 from peers import PEERS
 from torch import Tensor
@@ -273,21 +275,19 @@ def main() -> None:
         "TFLOP of one naive iteration": f"{count_flops(channels, images) / 1e12:.3f}",
         "peak TFLOP/s of a float32 matrix product": f"{peak_flops(device) / 1e12:.3f}",
     }
+
+    def iterate(name: str, options: dict[str, str]) -> float:
+        if name in WAYS:
+            return run_ganlab(options, name, images)
+        return time_loop(loops[name](), options, images)
+
     seconds: dict[str, list[float]] = defaultdict(list)
-    memory: dict[str, float] = {}
     for _ in range(int(options["rounds"])):
         for name in [*chosen, *others]:
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
-            taken = (
-                run_ganlab(options, name, images)
-                if name in WAYS
-                else time_loop(loops[name](), options, images)
-            )
-            seconds[name].append(taken)
-            if device.type == "cuda":
-                memory[name] = torch.cuda.max_memory_allocated() / 2**30
-            print(f"{name}: {taken:.3f} s", flush=True)
+            seconds[name].append(iterate(name, options))
+            print(f"{name}: {seconds[name][-1]:.3f} s", flush=True)
+    few = {**options, "steps": "1"}
+    memory = {name: peak_gib(device, partial(iterate, name, few)) for name in [*chosen, *others]}
     counted = {way: count_ganlab(options, way, images) for way in chosen if way in COUNTED}
     shares = {"part": split_iteration(options, images), "operation": split_operations(options, images)}
     write(options, facts, seconds, memory, counted, shares)

@@ -202,6 +202,8 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
             strategy=strategy,
             precision=precision,
             sync_batchnorm=options["sync_batchnorm"],
+            deterministic=options["deterministic"],
+            benchmark=config["speed"]["cudnn_benchmark"] and not options["deterministic"],
             plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
             max_epochs=-1,
             logger=False,

@@ -84,6 +84,7 @@ class Trainer(Section):
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     matmul_precision: Literal["highest", "high", "medium"]
+    deterministic: bool
     timeout_minutes: PositiveFloat
     check_ranks_every_g_steps: PositiveInt | None
     sync_batchnorm: bool
@@ -137,6 +138,7 @@ class Speed(Section):
     fused_resampling: bool
     winograd: bool
     fused_optimizer: bool
+    cudnn_benchmark: bool
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None
     recompute: bool
 
@@ -185,7 +187,7 @@ NOT_MATHEMATICS = (
     *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "watchdog", "logger", "callbacks"),
     *("run_dir", "run_name", "tags", "resume", "speed"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
-    *("trainer.timeout_minutes", "trainer.check_ranks_every_g_steps"),
+    *("trainer.timeout_minutes", "trainer.check_ranks_every_g_steps", "trainer.deterministic"),
     # Where a known data set is kept is not what it is; a folder or zip of one's own is named by `data.source.path`.
     *("data.root", "data.source.root", "data.num_workers"),
 )

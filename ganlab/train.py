@@ -23,6 +23,7 @@ def train(config: Config) -> "RunFolder":
         GanlabError: for faults that a user can mend.
     """
     from ganlab import assembly, build  # here: a misspelt key must not wait for torch
+    from ganlab.determinism import refusal
     from ganlab.resume import check_same_data, make_plan
 
     plan = make_plan(config)
@@ -51,6 +52,8 @@ def train(config: Config) -> "RunFolder":
         # A signal raises it, wherever the process is.
         if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
             raise data.loader_fault(error) from error
+        if (refused := refusal(error)) is not None:
+            raise refused from error
         raise
     close(plan.run, trainer, module, None)
     if trainer.is_global_zero:

@@ -25,6 +25,7 @@ ROWS = (
         "images",
         "batch",
         "float32",
+        "determinism",
         "schedules",
         "ema",
         "redaction",

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, distributed
 
+from ganlab.determinism import deterministic_where_possible
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.accumulation import in_batches
@@ -129,6 +130,7 @@ class Evaluation:
                     " data set or a folder of images as reference"
                 )
 
+    @deterministic_where_possible()
     def __call__(
         self,
         sample: Callable[[int, int], Tensor],

@@ -10,7 +10,7 @@ library := $(VENV)/.installed
 tools := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint check build clean
+.PHONY: help train test test-slow test-gpu lint check build clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ test: $(tools) ## run the fast tests (ARGS="tests/losses -x" passes on to pytest
 
 test-slow: $(tools) ## run the tests that take minutes
 	$(python) -m pytest -m 'slow and not gpu and not network' $(ARGS)
+
+test-gpu: $(tools) ## run the tests that need a CUDA device
+	$(python) -m pytest -m gpu $(ARGS)
 
 lint: $(tools) ## check format, style and types
 	$(python) -m ruff format --check .

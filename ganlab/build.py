@@ -51,8 +51,8 @@ SPLITS = {"train": ("train",), "test": ("test",), "both": ("train", "test")}
 
 def build_data(config: Config) -> GANDataModule:
     """Makes the data module; data are read when first asked for."""
-    data = config["data"]
-    return GANDataModule(
+    data, on_device = config["data"], config["speed"]["data_on_device"]
+    module = GANDataModule(
         source=build("data.source", data["source"]),
         name=data["name"],
         image_size=data["image_size"],
@@ -65,6 +65,8 @@ def build_data(config: Config) -> GANDataModule:
         seed=config["seed"],
         cache_dir=cache_dir(),
     )
+    module.on_device = None if on_device == "auto" else on_device
+    return module
 
 
 def build_extractor(

@@ -34,8 +34,6 @@ def train(config: Config) -> "RunFolder":
     config["run_dir"] = str(plan.run.path)
     module = assembly.build_module(config)
     data = build.build_data(config)
-    on_device = config["speed"]["data_on_device"]
-    data.on_device = None if on_device == "auto" else on_device
     if plan.state is None:
         assembly.initialize(module, config["initialize"])
     else:

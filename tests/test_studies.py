@@ -1,12 +1,15 @@
 """The studies in experiments/: their sweeps compose, and their tables count what their READMEs define."""
 
+import itertools
 import math
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from torch.nn.functional import conv2d
 
 from ganlab.cli import compose_config
 from ganlab.data.digits import Digits
@@ -129,16 +132,94 @@ def test_half_lives_are_compared_seed_by_seed() -> None:
         AVERAGE["scores_at"](cells[5, 1], 1000)
 
 
-def test_harm_is_every_seed_worse() -> None:
-    """Catches: off and on swapped; cells that differ in two ways; a mean that is worse taken for harm."""
-    plain, joint, half = (
-        ("per_call", False, "32-true"),
-        ("per_call", True, "32-true"),
-        ("per_call", False, "bf16-mixed"),
-    )
-    rows = WAYS["comparisons"]({plain: [2.0, 4.0], joint: [4.1, 9.0], half: [3.9, 9.0]})
-    assert [(row[0], row[-1]) for row in rows] == [
-        ("joint_pass=True", "yes"),
-        ("trainer.precision=bf16-mixed", "no"),
+def ways(scores: dict[tuple[str, bool, str, int], dict[int, float | None]]) -> list[Run]:
+    keys = ("power_iteration", "joint_pass", "trainer.precision", "seed")
+    return [a_run(curve, callbacks={}, **dict(zip(keys, key, strict=True))) for key, curve in scores.items()]
+
+
+PAIRED = {
+    ("per_call", False, "32-true", 0): {400: 8.0, 800: 2.0},
+    ("per_call", False, "32-true", 1): {400: 2.0, 800: 1.0},
+    ("per_call", True, "32-true", 0): {400: 8.0, 800: 4.0},
+    ("per_call", True, "32-true", 1): {400: 8.0, 800: 8.0},
+    ("per_update", True, "32-true", 0): {400: 1.0, 800: 5.0},
+    ("per_call", True, "bf16-mixed", 5): {400: 1.0, 800: 1.0},  # has no partner
+    ("per_call", False, "bf16-mixed", 1): {400: 1.0, 800: None},  # was lost
+}
+
+
+def test_ways_are_paired() -> None:
+    """Catches: off and on swapped; pairs of two seeds or that differ in two ways; the first score for the last."""
+    last = WAYS["last_scores"](ways(PAIRED))
+    shared = ("per_call", "32-true", "none")
+    assert WAYS["pairs"](last, 1) == [((*shared, 0), 2.0, 4.0), ((*shared, 1), 1.0, 8.0)]
+    assert WAYS["pairs"](last, 0) == [((True, "32-true", "none", 0), 4.0, 5.0)]
+    assert WAYS["pairs"](last, 2) == []
+    assert WAYS["mean_scores"](ways(PAIRED))["per_call", False, "32-true", "none", 0] == pytest.approx(4.0)
+    rows = WAYS["cells"](last)
+    assert [row[:2] for row in rows] == [
+        ["power_iteration=per_update", "True, 32-true, none"],
+        ["joint_pass=True", "per_call, 32-true, none"],
     ]
-    assert rows[0][2].endswith("(2.0–4.0)")
+    assert rows[1][2:] == ["1.50 ± 0.71 (1.00–2.00)", "6.00 ± 2.83 (4.00–8.00)"]
+
+
+def test_the_effect_of_a_way_is_a_ratio_with_its_interval() -> None:
+    """Catches: without / with; a mean of ratios for that of logarithms; a normal interval for Student's (ratios 2 and
+    8: mean 4, deviation of log2 sqrt 2, so its error 1, and t with one degree of freedom 12.7062)."""
+    mean, low, high = WAYS["effect"]([(2.0, 4.0), (1.0, 8.0)])
+    assert mean == pytest.approx(4)
+    assert math.log2(high / mean) == pytest.approx(12.7062, rel=1e-4)
+    assert low * high == pytest.approx(16)
+    choices = itertools.product(
+        ("per_call", "per_update"), (False, True), ("32-true", "bf16-mixed"), ("none", "tf32"), (0, 1)
+    )
+    scores = {key: (1 + key[4]) * 2.0 ** key[1] * 3.0 ** (key[2] == "bf16-mixed") for key in choices}
+    assert WAYS["effects"]({"last": scores}) == [
+        ["power_iteration=per_update", "16", "1.00 (1.00–1.00)"],
+        ["joint_pass=True", "16", "2.00 (2.00–2.00)"],
+        ["trainer.precision=bf16-mixed", "16", "3.00 (3.00–3.00)"],
+        ["callbacks=tf32", "16", "1.00 (1.00–1.00)"],
+    ]
+    without = {key: score for key, score in scores.items() if key[3] == "none"}
+    assert [row[1] for row in WAYS["effects"]({"last": without})] == ["8", "8", "8"]
+
+
+def test_tf32_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: bits cut instead of rounded, ties to zero, another number of bits; factors that are not rounded forward
+    or backward; sums that are; rounding that goes on after an iteration."""
+    monkeypatch.syspath_prepend(str(EXPERIMENTS.parent))
+    from experiments.tf32 import EmulateTF32, round_to_tf32  # type: ignore[import-not-found, unused-ignore]
+
+    ulp = 2.0**-10
+    numbers = torch.tensor([1 + ulp, 1 + 0.5 * ulp, 1 + 0.49 * ulp, -1 - 0.5 * ulp, 3e38, 0.0])
+    assert round_to_tf32(numbers).tolist() == [1 + ulp, 1 + ulp, 1, -1 - ulp, pytest.approx(3e38, rel=ulp), 0]
+
+    generator = torch.Generator().manual_seed(0)
+    images, weight, slopes = (
+        torch.randn(size, generator=generator) for size in ((2, 3, 5, 5), (4, 3, 3, 3), (2, 4, 3, 3))
+    )
+
+    def products(*factors: torch.Tensor, bias: float = 1 / 3) -> list[torch.Tensor]:
+        left, right = (factor.clone().requires_grad_() for factor in factors[:2])
+        result = conv2d(left, right, torch.full((4,), bias))
+        result.backward(factors[2])
+        assert left.grad is not None
+        assert right.grad is not None
+        return [
+            result.detach(),
+            left.grad,
+            right.grad,
+            right.flatten(1).detach() @ right.flatten(1).detach().T,
+        ]
+
+    exact = products(images, weight, slopes)
+    callback = EmulateTF32()
+    callback.on_train_batch_start()
+    found = products(images, weight, slopes)
+    callback.on_train_batch_end()
+    torch.testing.assert_close(
+        found, products(*map(round_to_tf32, (images, weight, slopes))), rtol=0, atol=1e-6
+    )
+    assert all((one - other).abs().max() > 1e-5 for one, other in zip(found, exact, strict=True))
+    torch.testing.assert_close(products(images, weight, slopes), exact, rtol=0, atol=0)

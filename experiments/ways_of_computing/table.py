@@ -1,11 +1,14 @@
-"""Says whether a way of computing harms: three seeds with it against three without, all else equal.
+"""Says whether a way of computing harms: runs with it against runs that differ from them in nothing else.
 
 python experiments/ways_of_computing/table.py runs/ways_of_computing
 """
 
+import math
 import statistics
 import sys
 from collections.abc import Sequence
+
+from scipy.stats import t as students_t
 
 from ganlab.cli import run
 from ganlab.comparison import find_runs
@@ -17,47 +20,99 @@ WAYS = {
     "power_iteration": ("per_call", "per_update"),
     "joint_pass": (False, True),
     "trainer.precision": ("32-true", "bf16-mixed"),
+    "callbacks": ("none", "tf32"),
 }
 """Each way off and on."""
 
-Cells = dict[tuple[object, ...], list[float]]
+Scores = dict[tuple[object, ...], float]
+"""One score of each run, by the values of the ways, then the seed."""
 
 
-def last_scores(runs: Sequence[Run]) -> Cells:
-    """Returns the last score of each seed, by the values of the ways."""
-    cells: Cells = {}
+def last_scores(runs: Sequence[Run]) -> Scores:
+    """Returns the last score of each run."""
+    return {key: values[-1] for key, values in _curves(runs).items()}
+
+
+def mean_scores(runs: Sequence[Run]) -> Scores:
+    """Returns the geometric mean of each run's scores: how low it was throughout, not at the end alone."""
+    return {key: statistics.geometric_mean(values) for key, values in _curves(runs).items()}
+
+
+def _curves(runs: Sequence[Run]) -> dict[tuple[object, ...], list[float]]:
+    curves = {}
     for each in runs:
-        scores = each.scores(METRIC)
-        if scores and scores[-1]["value"] is not None:
-            cells.setdefault(tuple(each.config[way] for way in WAYS), []).append(scores[-1]["value"])
-    return cells
+        values = [score["value"] for score in each.scores(METRIC)]
+        if values and None not in values:
+            curves[(*(_value(each, way) for way in WAYS), each.config["seed"])] = values
+    return curves
 
 
-def comparisons(cells: Cells) -> list[list[str]]:
-    """Returns a row for each way and each setting of the others: scores off and on, and whether all are worse."""
+def _value(of: Run, way: str) -> object:
+    value = of.config[way]
+    return (", ".join(value) or "none") if way == "callbacks" else value
+
+
+def pairs(scores: Scores, place: int) -> list[tuple[tuple[object, ...], float, float]]:
+    """Returns, for the way at `place`, what each pair has in common, and the scores without it and with it."""
+    off, on = list(WAYS.values())[place]
+    return [
+        ((*key[:place], *key[place + 1 :]), without, scores[partner])
+        for key, without in scores.items()
+        if key[place] == off and (partner := (*key[:place], on, *key[place + 1 :])) in scores
+    ]
+
+
+def effect(changes: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """Returns the geometric mean of the ratios with / without, and its 95 % confidence interval.
+
+    Student's t of the logarithms; a run is in one pair only, so the pairs are independent.
+
+    Args:
+        changes: scores without and with, > 0, at least two pairs.
+    """
+    ratios = [math.log(with_it / without) for without, with_it in changes]
+    mean = statistics.fmean(ratios)
+    error = statistics.stdev(ratios) / math.sqrt(len(ratios))
+    reach = float(students_t.ppf(0.975, len(ratios) - 1)) * error
+    return math.exp(mean), math.exp(mean - reach), math.exp(mean + reach)
+
+
+def effects(kinds: dict[str, Scores]) -> list[list[str]]:
+    """Returns a row for each way that two pairs or more show: their number, and its effect on each kind of score."""
     rows = []
-    for place, (way, (off, on)) in enumerate(WAYS.items()):
-        for key, without in cells.items():
-            partner = (*key[:place], on, *key[place + 1 :])
-            if key[place] != off or partner not in cells:
-                continue
-            others = ", ".join(str(value) for number, value in enumerate(key) if number != place)
-            is_harm = min(cells[partner]) > max(without)
-            rows.append(
-                [f"{way}={on}", others, _told(without), _told(cells[partner]), "yes" if is_harm else "no"]
-            )
+    for place, (way, (_, on)) in enumerate(WAYS.items()):
+        found = [[pair[1:] for pair in pairs(scores, place)] for scores in kinds.values()]
+        if len(found[0]) < 2:
+            continue
+        told = ["{:.2f} ({:.2f}–{:.2f})".format(*effect(changes)) for changes in found]
+        rows.append([f"{way}={on}", str(len(found[0])), *told])
+    return rows
+
+
+def cells(scores: Scores) -> list[list[str]]:
+    """Returns a row for each way and each setting of the others: the scores of the seeds without it and with it."""
+    rows = []
+    for place, (way, (_, on)) in enumerate(WAYS.items()):
+        groups: dict[str, list[tuple[float, float]]] = {}
+        for common, *change in pairs(scores, place):
+            groups.setdefault(", ".join(map(str, common[:-1])), []).append((change[0], change[1]))
+        for others, changes in groups.items():
+            rows.append([f"{way}={on}", others, *(_told(values) for values in zip(*changes, strict=True))])
     return rows
 
 
 def _told(scores: Sequence[float]) -> str:
     spread = statistics.stdev(scores) if len(scores) > 1 else float("nan")
-    return f"{statistics.fmean(scores):.1f} ± {spread:.1f} ({min(scores):.1f}–{max(scores):.1f})"
+    return f"{statistics.fmean(scores):.2f} ± {spread:.2f} ({min(scores):.2f}–{max(scores):.2f})"
 
 
 def main() -> None:
-    """Prints the table as Markdown."""
-    rows = comparisons(last_scores(find_runs(sys.argv[1:])))
-    print(render(["way", "others", "without it", "with it", "all three worse"], rows, "markdown"))
+    """Prints the tables as Markdown."""
+    runs = find_runs(sys.argv[1:])
+    last = last_scores(runs)
+    kinds = {"last score": last, "mean of the run": mean_scores(runs)}
+    print(render(["way", "pairs", *kinds], effects(kinds), "markdown"), end="\n\n")
+    print(render(["way", "the others", "without it", "with it"], cells(last), "markdown"))
 
 
 if __name__ == "__main__":

@@ -414,6 +414,22 @@ def test_narrow_windows_and_both_schemes(page: Any, url: str, scheme: str) -> No
     assert (max(map(int, re.findall(r"\d+", ground))) < 128) == (scheme == "dark")
 
 
+def test_a_gesture_that_the_browser_takes_away_changes_nothing(page: Any, url: str) -> None:
+    """Catches: a range that stays half drawn, and goes on following the pointer, after a touch became a scroll."""
+    go(page, f"{url}#view=scatter")
+    box = page.locator(".brushable").last.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + 40, steps=2)
+    assert page.locator(".thread.out").count() > 0
+    page.locator(".brushable").last.dispatch_event("pointercancel")
+    page.mouse.move(x, y + 60)
+    page.mouse.up()
+    assert page.locator(".thread.out").count() == 0
+    assert page.locator(".brush").last.get_attribute("height") == "0"
+
+
 def test_a_click_on_an_axis_without_a_range_changes_nothing(page: Any, url: str) -> None:
     """Catches: lines that stay faint after a click with a hand that shakes, or a range drawn back to where it began."""
     go(page, f"{url}#view=scatter")

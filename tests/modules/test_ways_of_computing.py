@@ -83,7 +83,9 @@ def small_module(normalized: bool = False, **ways: Any) -> GANModule:
     )
 
 
-def trained(module: GenerativeModule, num_g_steps: int = 2) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def trained(
+    module: GenerativeModule, num_g_steps: int = 2, accelerator: str = "cpu"
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Trains; returns the tensors of the networks and the scalars of the last iteration."""
     generator = torch.Generator().manual_seed(1)
     count = module.optimization.n_critic * BATCH
@@ -102,7 +104,7 @@ def trained(module: GenerativeModule, num_g_steps: int = 2) -> tuple[dict[str, T
         ) -> None:
             scalars.update(outputs)
 
-    fit(module, batches, [Keep()])
+    fit(module, batches, [Keep()], accelerator)
     return {key: value.detach() for key, value in module.named_tensors().items()}, scalars
 
 

@@ -8,11 +8,15 @@ import torch
 
 
 def fit(
-    module: pl.LightningModule, batches: Sequence[Any], callbacks: Iterable[pl.Callback] = (), **options: Any
+    module: pl.LightningModule,
+    batches: Sequence[Any],
+    callbacks: Iterable[pl.Callback] = (),
+    accelerator: str = "cpu",
+    **options: Any,
 ) -> None:
-    """Trains on the CPU on the given batches, images or pairs of images and labels, once each and in silence."""
+    """Trains on the given batches, images or pairs of images and labels, once each and in silence."""
     trainer = pl.Trainer(
-        accelerator="cpu",
+        accelerator=accelerator,
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,

@@ -73,7 +73,14 @@ function drawAxis(axis, ranges, dim, room) {
     "aria-valuetext": told(ranges.get(axis.key)), "aria-valuemin": 0, "aria-valuemax": 100,
     "aria-valuenow": Math.round(100 * (ranges.get(axis.key)?.[1] ?? 1)),
     onpointerdown: (event) => {
-      const from = shareOfPointer(event);
+      const [from, before] = [shareOfPointer(event), ranges.get(axis.key)];
+      const end = (range) => {
+        area.onpointermove = area.onpointerup = area.onpointercancel = null;
+        range ? ranges.set(axis.key, range) : ranges.delete(axis.key);
+        draw();
+        dim();
+        keep(ranges);
+      };
       area.setPointerCapture(event.pointerId);
       area.onpointermove = (moved) => {
         const to = shareOfPointer(moved);
@@ -81,13 +88,9 @@ function drawAxis(axis, ranges, dim, room) {
         draw();
         dim();
       };
-      area.onpointerup = (ended) => {
-        area.onpointermove = null;
-        if (Math.abs(shareOfPointer(ended) - from) < 0.01) ranges.delete(axis.key); // a click takes the range away
-        draw();
-        dim();
-        keep(ranges);
-      };
+      // A click takes the range away.
+      area.onpointerup = (ended) => end(Math.abs(shareOfPointer(ended) - from) < 0.01 ? undefined : ranges.get(axis.key));
+      area.onpointercancel = () => end(before); // the browser took the gesture for a scroll
     },
     onkeydown: (event) => {
       const [low, high] = ranges.get(axis.key) ?? [0, 1];

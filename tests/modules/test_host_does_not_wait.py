@@ -4,7 +4,7 @@ The device here is torch's "meta", which knows shapes and no numbers: what asks 
 index by a mask, `.cpu()`) raises, as it would make a GPU's host wait. What brings tensors from the host is noticed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,7 +34,7 @@ class OnlyTheDevice(TorchDispatchMode):
         tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)]
         devices = {tensor.device.type for tensor in tensors if tensor.dim()}
         if func is torch.ops.aten.lift_fresh.default and tensors[0].device == DEVICE:
-            devices.add("cpu")  # `torch.tensor(number, device=...)` fills it there
+            devices = {"cpu", "meta"}  # `torch.tensor(number, device=...)` fills it on the host
         assert len(devices) < 2, f"{func} brings a tensor from the host to the device"
         return result
 
@@ -170,17 +170,24 @@ def test_of_further_parts_and_ways(words: tuple[str, ...]) -> None:
     iterate(*narrow(words[0].removeprefix("model="), *words[1:]))
 
 
-def test_that_it_would_be_noticed() -> None:
+HOST = torch.zeros(3)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda numbers: numbers.sum().item(),
+        lambda numbers: bool(numbers.any()),
+        lambda numbers: numbers[numbers > 0],
+        lambda numbers: numbers.cpu(),
+        lambda numbers: HOST.to(DEVICE),
+        lambda numbers: torch.tensor(1.0, device=DEVICE),
+        lambda numbers: numbers.copy_(HOST),
+    ],
+    ids=["item", "bool", "mask", "cpu", "to", "tensor", "copy"],
+)
+def test_that_it_would_be_noticed(wait: Callable[[Tensor], Any]) -> None:
     """Catches: a watch that sees nothing."""
-    numbers, host = torch.zeros(3, device=DEVICE), torch.zeros(3)
-    for wait in (
-        lambda: numbers.sum().item(),
-        lambda: bool(numbers.any()),
-        lambda: numbers[numbers > 0],
-        lambda: numbers.cpu(),
-        lambda: host.to(DEVICE),
-        lambda: torch.tensor(1.0, device=DEVICE),
-        lambda: numbers.copy_(host),
-    ):
-        with OnlyTheDevice(), pytest.raises((AssertionError, RuntimeError)):
-            wait()
+    numbers = torch.zeros(3, device=DEVICE)
+    with OnlyTheDevice(), pytest.raises((AssertionError, RuntimeError)):
+        wait(numbers)

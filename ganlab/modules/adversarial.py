@@ -1,7 +1,6 @@
 """One loop for every GAN: alternating discriminator and generator updates."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from ganlab.interfaces import (
     Update,
 )
 from ganlab.models.spectral_norm import normalized_once
-from ganlab.modules.generative import GRAPH_MODES, GenerativeModule, Optimization
+from ganlab.modules.generative import GenerativeModule, Optimization
 from ganlab.noise import Noise
 
 
@@ -88,11 +87,8 @@ class GANModule(GenerativeModule):
         parts = {"loss": self.loss, "auxiliary": self.auxiliary, "balance": self.optimization.balance}
         return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
 
-    def compile_networks(self, mode: str) -> None:
-        """Compiles G and what D says; what differentiates twice, as penalties do, goes on calling D as it is."""
-        # What traces D looks whether its normalised weights, which are computed outside, have gradients.
-        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
-        self._records_graphs = mode in GRAPH_MODES
+    def _compile(self, mode: str) -> None:
+        # What differentiates twice, as penalties do, goes on calling D as it is.
         self.generator.compile(mode=mode)
         if not self.discriminator.differentiates_itself:
             self._compiled_judge = torch.compile(self.discriminator.judge, mode=mode)

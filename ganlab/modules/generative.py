@@ -3,6 +3,7 @@
 No mathematics of any model stands here; networks, losses and schedules are handed in.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,7 +156,12 @@ class GenerativeModule(pl.LightningModule, ABC):
         Args:
             mode: of `torch.compile`.
         """
+        # What traces a network looks whether latents and normalised weights, which come from elsewhere, have gradients.
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
         self._records_graphs = mode in GRAPH_MODES
+        self._compile(mode)
+
+    def _compile(self, mode: str) -> None:
         for network in self.networks.values():
             network.compile(mode=mode)
 

@@ -134,7 +134,7 @@ def test_half_lives_are_compared_seed_by_seed() -> None:
 
 def ways(scores: dict[tuple[str, bool, str, int], dict[int, float | None]]) -> list[Run]:
     keys = ("power_iteration", "joint_pass", "trainer.precision", "seed")
-    return [a_run(curve, callbacks={}, **dict(zip(keys, key, strict=True))) for key, curve in scores.items()]
+    return [a_run(curve, **dict(zip(keys, key, strict=True))) for key, curve in scores.items()]
 
 
 PAIRED = {
@@ -155,6 +155,10 @@ def test_ways_are_paired() -> None:
     assert WAYS["pairs"](last, 1) == [((*shared, 0), 2.0, 4.0), ((*shared, 1), 1.0, 8.0)]
     assert WAYS["pairs"](last, 0) == [((True, "32-true", "none", 0), 4.0, 5.0)]
     assert WAYS["pairs"](last, 2) == []
+    rounded = a_run({400: 3.0}, **ways(PAIRED)[0].config, **{"callbacks.tf32._target_": "a"})
+    assert WAYS["pairs"](WAYS["last_scores"]([*ways(PAIRED), rounded]), 3) == [
+        (("per_call", False, "32-true", 0), 2.0, 3.0)
+    ]
     assert WAYS["mean_scores"](ways(PAIRED))["per_call", False, "32-true", "none", 0] == pytest.approx(4.0)
     rows = WAYS["cells"](last)
     assert [row[:2] for row in rows] == [

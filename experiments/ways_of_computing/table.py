@@ -1,6 +1,6 @@
 """Says whether a way of computing harms: runs with it against runs that differ from them in nothing else.
 
-python experiments/ways_of_computing/table.py runs/ways_of_computing
+python experiments/ways_of_computing/table.py runs/ways_of_computing runs/tf32
 """
 
 import math
@@ -48,8 +48,9 @@ def _curves(runs: Sequence[Run]) -> dict[tuple[object, ...], list[float]]:
 
 
 def _value(of: Run, way: str) -> object:
-    value = of.config[way]
-    return (", ".join(value) or "none") if way == "callbacks" else value
+    if way != "callbacks":
+        return of.config[way]
+    return "tf32" if any(key.startswith("callbacks.tf32.") for key in of.config) else "none"
 
 
 def pairs(scores: Scores, place: int) -> list[tuple[tuple[object, ...], float, float]]:

@@ -414,8 +414,8 @@ def test_narrow_windows_and_both_schemes(page: Any, url: str, scheme: str) -> No
     assert (max(map(int, re.findall(r"\d+", ground))) < 128) == (scheme == "dark")
 
 
-def test_a_gesture_that_the_browser_takes_away_changes_nothing(page: Any, url: str) -> None:
-    """Catches: a range that stays half drawn, and goes on following the pointer, after a touch became a scroll."""
+def begin_a_range(page: Any, url: str) -> tuple[float, float]:
+    """Draws a range on the last axis, and does not let go; returns where it began."""
     go(page, f"{url}#view=scatter")
     box = page.locator(".brushable").last.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -423,6 +423,12 @@ def test_a_gesture_that_the_browser_takes_away_changes_nothing(page: Any, url: s
     page.mouse.down()
     page.mouse.move(x, y + 40, steps=2)
     assert page.locator(".thread.out").count() > 0
+    return x, y
+
+
+def test_a_gesture_that_the_browser_takes_away_changes_nothing(page: Any, url: str) -> None:
+    """Catches: a range that stays half drawn, and goes on following the pointer, after a touch became a scroll."""
+    x, y = begin_a_range(page, url)
     page.locator(".brushable").last.dispatch_event("pointercancel")
     page.mouse.move(x, y + 60)
     page.mouse.up()
@@ -432,13 +438,7 @@ def test_a_gesture_that_the_browser_takes_away_changes_nothing(page: Any, url: s
 
 def test_a_click_on_an_axis_without_a_range_changes_nothing(page: Any, url: str) -> None:
     """Catches: lines that stay faint after a click with a hand that shakes, or a range drawn back to where it began."""
-    go(page, f"{url}#view=scatter")
-    box = page.locator(".brushable").last.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x, y + 40, steps=2)
-    assert page.locator(".thread.out").count() > 0
+    x, y = begin_a_range(page, url)
     page.mouse.move(x, y + 1)
     page.mouse.up()
     assert page.locator(".thread.out").count() == 0

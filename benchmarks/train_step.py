@@ -286,9 +286,8 @@ def main() -> None:
         for name in [*chosen, *others]:
             seconds[name].append(iterate(name, options))
             print(f"{name}: {seconds[name][-1]:.3f} s", flush=True)
-            peak = max(
-                peak, peak_flops(device)
-            )  # the best of many moments: others may use the machine in one
+            # The best of many moments: others may use the machine in one.
+            peak = max(peak, peak_flops(device))
     facts["peak TFLOP/s of a float32 matrix product"] = f"{peak / 1e12:.3f}"
     few = {**options, "steps": "1"}
     memory = {name: peak_gib(device, partial(iterate, name, few)) for name in [*chosen, *others]}

@@ -66,7 +66,7 @@ def pairs(scores: Scores, place: int) -> list[tuple[tuple[object, ...], float, f
 def effect(changes: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
     """Returns the geometric mean of the ratios with / without, and its 95 % confidence interval.
 
-    Student's t of the logarithms; a run is in one pair only, so the pairs are independent.
+    Student's t of the logarithms. Pairs are taken for independent: each run is in one, but those of a seed begin alike.
 
     Args:
         changes: scores without and with, > 0, at least two pairs.

@@ -192,6 +192,7 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     precision = cast(Literal["32-true", "bf16-mixed", "16-mixed"], options["precision"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements, no list of devices
     warnings.filterwarnings("ignore", "GPU available but not used")
+    warnings.filterwarnings("ignore", "The `srun` command is available")  # so it is on every login node
     warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")  # the averaged generator: always
     warnings.filterwarnings(
         "ignore", r".*isinstance\(treespec, LeafSpec\)"

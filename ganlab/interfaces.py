@@ -1,12 +1,14 @@
 """The contracts between the parts of a GAN. Whoever writes a part reads its class here first.
 
 Tensors, everywhere: images `(N, C, H, W)` float32 in `[-1, 1]` (uint8 in `[0, 255]` for metrics); latents
-`(N, latent_dim)`; labels `(N,)` int64 or `None`; logits `(N,)`. Points of the plane are images of shape `(2, 1, 1)`.
+`(N, latent_dim)`; labels `(N,)` int64 or `None`; logits `(N, ...)`: a number, a map or a series for each image. Points
+of the plane are images of shape `(2, 1, 1)`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -16,8 +18,9 @@ from ganlab.noise import Noise
 class AdversarialLoss(ABC):
     """What D and G minimise, as a function of D's logits alone.
 
-    A loss knows no network, optimiser, device or logger. Logits have shape `(N,)`, may be any real number, and are
-    large where D takes an image for real. Both methods return a scalar tensor, the mean over the batch.
+    A loss knows no network, optimiser, device or logger. Logits have shape `(N, ...)`, may be any real number, and are
+    large where D takes an image for real. Both methods return a scalar tensor, the mean over the batch and over all
+    positions of a map.
 
     A loss with a memory (BEGAN's balance) is an `nn.Module` too and keeps it in buffers, which checkpoints carry.
     """
@@ -37,8 +40,8 @@ class AdversarialLoss(ABC):
         """Adapts the loss's memory at the end of an iteration, if it has one.
 
         Args:
-            real_logits: of the last D update, `(N,)`, detached.
-            fake_logits: of the G update, `(N,)`, detached.
+            real_logits: of the last D update, `(N, ...)`, detached.
+            fake_logits: of the G update, `(N, ...)`, detached.
 
         Returns:
             Scalars to be logged.
@@ -73,7 +76,7 @@ class Penalty(ABC):
         """Returns the weighted scalar term.
 
         Args:
-            discriminator: maps `(images, labels)` to logits `(N,)`.
+            discriminator: maps `(images, labels)` to logits `(N, ...)`.
             real: `(N, C, H, W)` in `[-1, 1]`, without gradient.
             fake: as `real`, detached from G.
             labels: `(N,)` int64 or `None`.
@@ -121,6 +124,27 @@ class Generator(nn.Module, ABC):
         return latents * truncation
 
 
+@runtime_checkable
+class HasCodes(Protocol):
+    """A generator with codes among its latents, which D can be taught to read (InfoGAN).
+
+    The last `sum(categories) + num_continuous` latents are the one-hot codes in that order, then the continuous ones.
+    """
+
+    categories: tuple[int, ...]
+    """Number of values of each categorical code."""
+    num_continuous: int
+    """Number of continuous codes."""
+
+
+@runtime_checkable
+class DrawsConditions(Protocol):
+    """A generator that draws what it is conditioned on from a Gaussian about each label (StackGAN)."""
+
+    def conditioning(self, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns mean and log-variance of the condition, each `(N, D)`."""
+
+
 class Encoder(nn.Module, ABC):
     """Maps images to a Gaussian over latents: the other half of a variational autoencoder."""
 
@@ -149,13 +173,28 @@ class Judgement(NamedTuple):
     """What D says of a batch of images."""
 
     logits: Tensor
-    """`(N,)`, large where D takes an image for real."""
-    features: Tensor | None = None
-    """`(N, F)`, the hidden layer that the logits are computed from."""
+    """`(N, ...)`, large where D takes an image, or what it sees of it from one place of a map, for real."""
+    features: Tensor | Sequence[Tensor] | None = None
+    """`(N, F)`, the hidden layer that the logits are computed from; or several layers, each `(N, ...)`, by depth."""
     class_logits: Tensor | None = None
     """`(N, num_classes)`, an auxiliary classifier's scores before softmax."""
     codes: Tensor | None = None
     """`(N, K)`, what D reads of the codes among the latents (InfoGAN)."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Judgement":
+        """Returns the judgement with each of its tensors changed."""
+        return Judgement._make(_mapped(part, change) for part in self)
+
+
+def _mapped(part: Tensor | Sequence[Tensor] | None, change: Callable[[Tensor], Tensor]) -> object:
+    if part is None or isinstance(part, Tensor):
+        return None if part is None else change(part)
+    return tuple(change(each) for each in part)
+
+
+def mean_logits(logits: Tensor) -> Tensor:
+    """Returns one logit `(N,)` for each image: the mean over the positions of a map, where D gives one."""
+    return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
 
 
 class Discriminator(nn.Module, ABC):
@@ -167,7 +206,7 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Returns logits `(N,)` for images `(N, C, H, W)`."""
+        """Returns logits `(N, ...)` for images `(N, C, H, W)`: one number an image, or a map of them."""
 
     def judge(self, images: Tensor, labels: Tensor | None = None) -> Judgement:
         """Returns the logits and what else auxiliary objectives may ask for; the training step calls this.
@@ -226,7 +265,7 @@ class Balance(nn.Module, ABC):
         """Says whether D learns from this batch; all ranks must say the same.
 
         Args:
-            real_logits, fake_logits: of this batch, `(N,)`, before the update.
+            real_logits, fake_logits: of this batch, `(N, ...)`, before the update.
         """
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.interfaces import AuxiliaryObjective, HasCodes, Update
 
 
 class Codes(AuxiliaryObjective):
@@ -21,9 +21,7 @@ class Codes(AuxiliaryObjective):
     Source: Chen et al., 2016, equations 5 and 6, arXiv 1606.03657; the fixed variance and both weights of 1 as the
     authors' code for MNIST. H(codes) is left out: it has no gradient.
 
-    The generator says how codes lie among the latents: `categories`, a tuple with the number of values of each
-    categorical code, and `num_continuous`. The last sum(categories) + num_continuous latents are the one-hot codes in
-    that order, then the continuous ones; `Judgement.codes` has the same layout.
+    The generator says how codes lie among the latents (`HasCodes`); `Judgement.codes` has the same layout.
 
     Args:
         categorical_weight: factor of the categorical codes' part, >= 0.
@@ -54,8 +52,13 @@ class Codes(AuxiliaryObjective):
         return self._term(update)
 
     def _term(self, update: Update) -> Tensor:
-        categories, num_continuous = _layout(update)
-        sizes = [*categories, num_continuous]
+        generator = update.generator
+        if not isinstance(generator, HasCodes):
+            raise ConfigurationError(
+                "auxiliary=codes needs a generator with codes among its latents (categories, num_continuous): take "
+                "model=infogan, or auxiliary=none"
+            )
+        sizes = [*generator.categories, generator.num_continuous]
         read = update.fake_judgement.codes
         if read is None or read.shape[1] != sum(sizes):
             raise ConfigurationError(
@@ -70,16 +73,5 @@ class Codes(AuxiliaryObjective):
             start=read.new_zeros((), dtype=values.dtype),
         )
         squares = 0.5 * (continuous - values).square().sum(1).mean()
-        gaussian = squares + 0.5 * num_continuous * math.log(2 * math.pi)
+        gaussian = squares + 0.5 * generator.num_continuous * math.log(2 * math.pi)
         return self.categorical_weight * categorical + self.continuous_weight * gaussian
-
-
-def _layout(update: Update) -> tuple[tuple[int, ...], int]:
-    categories = getattr(update.generator, "categories", None)
-    num_continuous = getattr(update.generator, "num_continuous", None)
-    if categories is None or num_continuous is None:
-        raise ConfigurationError(
-            "auxiliary=codes needs a generator with codes among its latents (categories, num_continuous): take "
-            "model=infogan, or auxiliary=none"
-        )
-    return categories, num_continuous

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.interfaces import AuxiliaryObjective, DrawsConditions, Update
 
 
 class ConditioningDivergence(AuxiliaryObjective):
@@ -33,13 +33,12 @@ class ConditioningDivergence(AuxiliaryObjective):
         self.weight = weight
 
     def generator_term(self, update: Update) -> Tensor:
-        conditioning = getattr(update.generator, "conditioning", None)
-        if conditioning is None:
+        if not isinstance(update.generator, DrawsConditions):
             raise ConfigurationError(
                 "auxiliary=conditioning_divergence needs a generator with conditioning augmentation (a method "
                 "conditioning): take model=stackgan_stage1 or stackgan_stage2, or auxiliary=none"
             )
-        mean, log_variance = conditioning(update.labels)
+        mean, log_variance = update.generator.conditioning(update.labels)
         mean, log_variance = mean.float(), log_variance.float()
         divergences = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
         return self.weight * divergences.mean()

@@ -11,7 +11,8 @@ from ganlab.interfaces import AuxiliaryObjective, Judgement, Update
 class FeatureMatching(AuxiliaryObjective):
     """Brings the mean of D's features over fake images to that over real images.
 
-    G minimises weight * ||mean(features of fake) - mean(features of real)||_2^2, the means over the batch of all ranks.
+    G minimises weight * ||mean(features of fake) - mean(features of real)||_2^2, the means over the batch of all ranks;
+    where D gives the features of several layers, the sum over them.
 
     Source: Salimans et al., 2016, section 3.1, arXiv 1606.03498. The authors' code takes the mean absolute difference.
 
@@ -31,15 +32,16 @@ class FeatureMatching(AuxiliaryObjective):
         self.weight = weight
 
     def generator_term(self, update: Update) -> Tensor | None:
-        difference = _mean_features(update.fake_judgement) - _mean_features(update.real_judgement)
-        return self.weight * difference.square().sum()
+        pairs = zip(_mean_features(update.fake_judgement), _mean_features(update.real_judgement), strict=True)
+        return self.weight * torch.stack([(fake - real).square().sum() for fake, real in pairs]).sum()
 
 
-def _mean_features(judgement: Judgement | None) -> Tensor:
+def _mean_features(judgement: Judgement | None) -> list[Tensor]:
+    """Returns the mean of each layer that D gives."""
     if judgement is None or judgement.features is None:
         raise ConfigurationError(
             "feature matching needs a discriminator whose judge() gives features: take another model, or "
             "auxiliary=none"
         )
-    features = judgement.features
-    return global_mean(features.to(torch.promote_types(features.dtype, torch.float32)))
+    layers = [judgement.features] if isinstance(judgement.features, Tensor) else judgement.features
+    return [global_mean(layer.to(torch.promote_types(layer.dtype, torch.float32))) for layer in layers]

@@ -39,4 +39,5 @@ class Mismatched(AuxiliaryObjective):
             )
         other_labels = update.labels.roll(1)
         logits = update.discriminator(update.real, other_labels).float()
-        return self.weight * (softplus(logits) * (other_labels != update.labels)).mean()
+        differs = (other_labels != update.labels).view(-1, *[1] * (logits.dim() - 1))
+        return self.weight * (softplus(logits) * differs).mean()

@@ -38,10 +38,10 @@ class PullingAway(AuxiliaryObjective):
             ConfigurationError: D gives no features, or the batch has one image.
         """
         features = update.fake_judgement.features
-        if features is None:
+        if not isinstance(features, Tensor) or features.dim() != 2:
             raise ConfigurationError(
-                "auxiliary=pulling_away needs a discriminator that gives features: take model=ebgan, or "
-                "auxiliary=none"
+                "auxiliary=pulling_away needs a discriminator that gives the features of one layer, a vector for each "
+                "image: take model=ebgan, or auxiliary=none"
             )
         num = len(features)
         if num < 2:

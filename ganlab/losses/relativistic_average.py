@@ -13,7 +13,7 @@ class RelativisticAverage(AdversarialLoss):
     With logits r of real and f of fake images:
     D minimises mean(softplus(-(r - mean(f)))) + mean(softplus(f - mean(r))),
     G minimises mean(softplus(-(f - mean(r)))) + mean(softplus(r - mean(f))).
-    The inner means are over the batch of all ranks.
+    The inner means are over the batch of all ranks, and over all positions of a map.
 
     Source: Jolicoeur-Martineau, 2019, section 4.3 (RaSGAN), arXiv 1807.00734. The author's code halves both losses; the
     paper and we do not.
@@ -36,7 +36,7 @@ class RelativisticAverageHinge(AdversarialLoss):
     With logits r of real and f of fake images:
     D minimises mean(max(0, 1 - (r - mean(f)))) + mean(max(0, 1 + (f - mean(r)))),
     G minimises mean(max(0, 1 - (f - mean(r)))) + mean(max(0, 1 + (r - mean(f)))).
-    The inner means are over the batch of all ranks.
+    The inner means are over the batch of all ranks, and over all positions of a map.
 
     Source: Jolicoeur-Martineau, 2019, appendix (RaHingeGAN), arXiv 1807.00734. The author's code halves both losses; we
     do not.
@@ -57,4 +57,4 @@ def _margins(real_logits: Tensor | None, fake_logits: Tensor) -> tuple[Tensor, T
     """Returns by how much real logits exceed the average fake one, and fake logits the average real one."""
     if real_logits is None:
         raise ValueError("a relativistic loss needs the real logits in the generator's update")
-    return real_logits - global_mean(fake_logits), fake_logits - global_mean(real_logits)
+    return real_logits - global_mean(fake_logits).mean(), fake_logits - global_mean(real_logits).mean()

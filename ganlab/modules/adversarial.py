@@ -19,6 +19,7 @@ from ganlab.interfaces import (
     Judgement,
     Penalty,
     Update,
+    mean_logits,
 )
 from ganlab.models.spectral_norm import normalized_once
 from ganlab.modules.generative import GenerativeModule, Optimization
@@ -150,8 +151,8 @@ class GANModule(GenerativeModule):
             both = self._judge(
                 torch.cat([real, fake]), torch.cat([labels, labels]) if labels is not None else None
             )
-            parts = [part.chunk(2) if part is not None else (None, None) for part in both]
-            judged, fake_judged = (Judgement(*half) for half in zip(*parts, strict=True))
+            judged = both.map(lambda part: part.chunk(2)[0])
+            fake_judged = both.map(lambda part: part.chunk(2)[1])
         return Update(self.generator, self.discriminator, latents, real, fake, labels, judged, fake_judged)
 
     def _discriminator_loss(self, update: Update) -> tuple[Tensor, dict[str, Tensor]]:
@@ -231,11 +232,11 @@ class GANModule(GenerativeModule):
         self.manual_backward(loss / self.optimization.micro_batches)
 
     def _best(self, fake_logits: Tensor, real_logits: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Keeps the share `top_k` of the fakes, and the reals that they are paired with."""
+        """Keeps the share `top_k` of the fakes, by their mean logits, and the reals that they are paired with."""
         top_k = self.optimization.top_k
         if top_k >= 1:
             return fake_logits, real_logits
-        kept = fake_logits.topk(max(1, math.ceil(top_k * len(fake_logits)))).indices
+        kept = mean_logits(fake_logits).topk(max(1, math.ceil(top_k * len(fake_logits)))).indices
         return fake_logits[kept], real_logits[kept] if real_logits is not None else None
 
     def _judge(self, images: Tensor, labels: Tensor | None) -> Judgement:

@@ -55,8 +55,8 @@ class Optimization:
         max_grad_norm_generator, max_grad_norm_discriminator: clip the gradient's norm over the network; `None`: no.
         constraint: applied to D after each of its updates; `None` for none. It has prepared D already.
         balance: decides before each D update whether it is made; `None`: always.
-        top_k: share, in (0, 1], of the fakes that G learns from: those with the largest logits (Sinha et al., 2020,
-            arXiv 2002.06224). Auxiliary terms see all fakes.
+        top_k: share, in (0, 1], of the fakes that G learns from: those with the largest logits, or mean logits of a map
+            (Sinha et al., 2020, arXiv 2002.06224). Auxiliary terms see all fakes.
         micro_batches: parts that a batch goes through the networks in, one after the other, before an update: less
             memory, the same gradient, but for what looks at a whole batch (batch norm, some losses): it sees a part.
         joint_pass: D judges real and fake images as one batch; what looks at a batch, and the power iterations of

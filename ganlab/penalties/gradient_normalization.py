@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Constraint, Discriminator, Judgement
 
 
@@ -30,6 +31,9 @@ class GradientNormalized(Discriminator):
 
     Attributes:
         discriminator: the one within.
+
+    Raises:
+        ConfigurationError: in a call, if the discriminator gives a map: each position has a gradient of its own.
     """
 
     differentiates_itself = True
@@ -51,12 +55,17 @@ class GradientNormalized(Discriminator):
                 images = images.detach().requires_grad_()
             judgement: Judgement = self.discriminator.judge(images, labels)
             logits = judgement.logits
+            if logits.numel() != len(images):
+                raise ConfigurationError(
+                    f"constraint=gradient_normalization needs one logit for each image, but D gives {len(images)} "
+                    f"images logits of shape {tuple(logits.shape)}: take constraint=spectral_norm or none"
+                )
             (gradients,) = torch.autograd.grad(
                 logits.sum(), images, create_graph=is_learning, retain_graph=is_learning
             )
-        norms = torch.linalg.vector_norm(gradients.flatten(1), dim=1)
+        norms = torch.linalg.vector_norm(gradients.flatten(1), dim=1).view_as(logits)
         # Deviation: bounded below, since a D that is 0 and flat (dead units, no bias) would give 0 / 0.
         normalized = judgement._replace(logits=logits / (norms + logits.abs()).clamp_min(1e-8))
         if is_learning:
             return normalized
-        return Judgement._make(None if part is None else part.detach() for part in normalized)
+        return normalized.map(torch.Tensor.detach)

@@ -14,7 +14,8 @@ Propose = Callable[[int, Noise], Tensor]
 """Draws latents `(num, latent_dim)` from G's prior."""
 
 Logits = Callable[[Tensor, Tensor | None], Tensor]
-"""Maps latents `(N, latent_dim)` and labels `(N,)` to D's logits `(N,)` of G's images, with a graph to the latents."""
+"""Maps latents `(N, latent_dim)` and labels `(N,)` to D's logits `(N,)` of G's images (the means of maps), with a graph
+to the latents."""
 
 Progress = Callable[[int, int], None]
 """Is told how much is done, and of how much; where the total is not known it only grows."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator
+from ganlab.interfaces import Discriminator, Generator, mean_logits
 from ganlab.noise import Noise, mix
 from ganlab.sampling.method import LatentMethod, Progress
 
@@ -141,7 +141,7 @@ class Sampler:
         def logits(latents: Tensor, labels: Tensor | None) -> Tensor:
             images = self._images(latents, labels)
             on_device = None if labels is None else labels.to(self._device)
-            return torch.as_tensor(judge(images, on_device))
+            return mean_logits(judge(images, on_device))
 
         self.latents = method(
             self.latents,

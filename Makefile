@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# Tests run one to a core, each with one thread. WORKERS=0 keeps them in one process, as a debugger wants it.
+WORKERS ?= auto
 
 python := $(VENV)/bin/python
 # Stamps: what is installed for using and for developing, as pyproject.toml was then.
@@ -19,7 +21,7 @@ train: $(library) ## install if need be and train the default recipe on the CPU 
 	$(python) -m ganlab.train experiment=quickstart $(ARGS)
 
 test: $(tools) ## run the fast tests (ARGS="tests/losses -x" passes on to pytest)
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest -n $(WORKERS) --maxprocesses 8 --dist worksteal $(ARGS)
 
 test-slow: $(tools) ## run the tests that take minutes
 	$(python) -m pytest -m 'slow and not gpu and not network' $(ARGS)

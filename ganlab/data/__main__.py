@@ -3,13 +3,17 @@
 A verb among the data sets, because it is about files and not about runs.
 """
 
+import io
 import json
+import os
+import re
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ganlab import cli
-from ganlab.errors import ConfigurationError, DataError
+from ganlab.errors import ConfigurationError, DataError, StorageError
 
 USAGE = """\
 ganlab data check PATH [json=FILE]
@@ -45,28 +49,48 @@ def check(path: Path, options: CheckOptions) -> None:
 
     inspection = inspect(path)
     if options.json is not None:
-        write_atomically(Path(options.json), (json.dumps(inspection.as_json(), indent=1) + "\n").encode())
+        try:
+            write_atomically(Path(options.json), (json.dumps(inspection.as_json(), indent=1) + "\n").encode())
+        except OSError as error:
+            raise StorageError(
+                f"json={options.json}: cannot be written ({error.strerror or error})"
+            ) from error
     print("\n".join(inspection.report()))
     if inspection.broken:
         raise DataError(
-            f"{len(inspection.broken)} of {len(inspection.images)} images in {path} cannot be read; mend or remove "
-            f"them, or leave them out: ganlab data prepare {path} out=FILE.zip image_size=SIZE on_bad=skip"
+            f"{len(inspection.broken)} of {len(inspection.images)} images in {inspection.origin} cannot be read; "
+            "mend or remove them, or leave them out: ganlab data prepare "
+            f"{shlex.quote(str(path))} out=FILE.zip image_size=SIZE on_bad=skip"
         )
     if inspection.label_fault is not None:
         raise DataError(inspection.label_fault)
     (height, width), _ = inspection.sizes.most_common(1)[0]
     size = str(height) if height == width else f"[{height},{width}]"
-    advise(path, size, len(inspection.class_counts))
+    advise(path, [f"data.image_size={size}"], len(inspection.classes))
 
 
-def advise(path: Path, image_size: str, num_classes: int) -> None:
-    """Prints the command that trains on what lies there."""
+def advise(path: Path, overrides: list[str], num_classes: int) -> None:
+    """Prints the command that trains on what lies there, to be pasted into a shell."""
     kind = "folder" if path.is_dir() else "zip"
-    labels = f" data.labels=true data.num_classes={num_classes}" if num_classes else ""
-    print(
-        f"train on it: python -m ganlab.train data=image_{kind} data.root={path} "
-        f"data.image_size={image_size}{labels}"
-    )
+    words = [
+        "python",
+        "-m",
+        "ganlab.train",
+        f"data=image_{kind}",
+        f"data.root={_quoted(str(path))}",
+        *overrides,
+    ]
+    if num_classes:
+        words += ["data.labels=true", f"data.num_classes={num_classes}"]
+    print(f"train on it: {shlex.join(words)}")
+
+
+def _quoted(text: str) -> str:
+    """Writes a text so that Hydra's command line reads it as it is: in quotes, unless it is a plain path."""
+    if re.fullmatch(r"[\w./-]*/[\w./-]*", text, re.ASCII):
+        return text
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation
+    return '"' + re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + ('\\"' if match[2] else ""), text) + '"'
 
 
 def prepare(path: Path, options: PrepareOptions) -> None:
@@ -84,7 +108,8 @@ def prepare(path: Path, options: PrepareOptions) -> None:
     print(
         f"{options.out}: {made.num_images:,} images of {options.image_size} px; {len(made.left_out):,} left out"
     )
-    advise(Path(options.out), f"{options.image_size} data.channels={options.channels}", made.num_classes)
+    overrides = [f"data.image_size={options.image_size}", f"data.channels={options.channels}"]
+    advise(Path(options.out), overrides, made.num_classes)
 
 
 def command(arguments: list[str]) -> None:
@@ -95,13 +120,17 @@ def command(arguments: list[str]) -> None:
     verb, *rest = arguments
     if verb not in ("check", "prepare"):
         raise ConfigurationError(f"ganlab data {verb}: no such command; choose check or prepare")
-    if not rest or "=" in rest[0]:
+    asks_for_help = any(word in ("-h", "--help") for word in rest)
+    is_path = [("=" not in word and word[:1] != "-") or os.path.exists(word) for word in rest]
+    if True not in is_path and not asks_for_help:
         raise ConfigurationError(f"ganlab data {verb} needs the PATH of a folder or zip archive of images")
-    path = Path(rest[0]).expanduser()
+    path = Path(rest.pop(is_path.index(True))).expanduser() if True in is_path else Path()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names need not be text, and are to be pasted
     if verb == "check":
-        check(path, cli.parse_options(CheckOptions, rest[1:], USAGE))
+        check(path, cli.parse_options(CheckOptions, rest, USAGE))
     else:
-        prepare(path, cli.parse_options(PrepareOptions, rest[1:], USAGE))
+        prepare(path, cli.parse_options(PrepareOptions, rest, USAGE))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganlab.data.datamodule import checksum
-from ganlab.data.decoding import Originals, decode_array
-from ganlab.data.image_folder import ImageFolder, folder_originals, names_in_folder
-from ganlab.data.image_zip import ImageZip, names_in_zip, open_zip, zip_originals
+from ganlab.data.decoding import Originals, decode_array, upright_size
+from ganlab.data.inspection import opened
 from ganlab.data.source import LoadedImages
 from ganlab.errors import DataError
 from ganlab.interfaces import ImageData
@@ -21,8 +20,6 @@ SPLIT = "all"
 """What stands for the split in keys and protocols: `fid50k_all`."""
 ARRAY_KEYS = ("images", "arr_0")
 """Where `.npz` files keep samples: ganlab's and guided-diffusion's."""
-_ROTATED = (5, 6, 7, 8)
-"""EXIF orientations that swap height and width."""
 
 
 def load_images(
@@ -33,7 +30,7 @@ def load_images(
 ) -> ImageData:
     """Loads all images of a folder, a zip archive or an `.npz` of uint8 samples `(N, H, W, C)`.
 
-    Labels are those of `ImageFolder` (subfolders), `ImageZip` (`dataset.json`), or the array `labels` of an `.npz`.
+    Labels are those of `ImageFolder`, of `ImageZip`, or the array `labels` of an `.npz`.
 
     Args:
         path: folder, `.zip` or `.npz`.
@@ -46,28 +43,16 @@ def load_images(
     """
     if path.suffix == ".npz" and path.is_file():
         loaded = _load_array(path, cache_dir, image_size, channels)
+    elif path.is_dir() or (path.suffix.lower() == ".zip" and path.is_file()):
+        with opened(path) as collection:
+            if image_size is None or channels is None:
+                own_size, own_channels = _common_size(collection.originals)
+                image_size, channels = image_size or own_size, channels or own_channels
+            loaded = collection.load(image_size, channels, cache_dir)
     else:
-        source: ImageFolder | ImageZip
-        if path.is_dir():
-            source = ImageFolder(str(path))
-        elif path.suffix == ".zip" and path.is_file():
-            source = ImageZip(str(path))
-        else:
-            raise DataError(f"{path}: there is no folder, .zip or .npz of images by this name")
-        if image_size is None or channels is None:
-            own_size, own_channels = _measure(path)
-            image_size, channels = image_size or own_size, channels or own_channels
-        loaded = source.load("train", image_size, channels, cache_dir)
+        raise DataError(f"{path}: there is no folder, .zip or .npz of images by this name")
     images, labels, class_names = loaded
     return ImageData(path.stem, SPLIT, images, labels, class_names, checksum(images, labels))
-
-
-def _measure(path: Path) -> tuple[tuple[int, int], int]:
-    """Reads the headers of all images: their one height and width, and 1 or 3 channels."""
-    if path.is_dir():
-        return _common_size(folder_originals(path, names_in_folder(path)))
-    with open_zip(path) as archive:
-        return _common_size(zip_originals(archive, names_in_zip(archive)))
 
 
 def _common_size(originals: Originals) -> tuple[tuple[int, int], int]:
@@ -77,15 +62,13 @@ def _common_size(originals: Originals) -> tuple[tuple[int, int], int]:
     for index, name in enumerate(originals.names):
         try:
             with originals.read(index) as image:
-                width, height = image.size
-                if image.getexif().get(0x0112) in _ROTATED:
-                    width, height = height, width
+                size = upright_size(image)
                 grey = grey and image.mode in ("L", "1", "I;16", "I")
         except Exception as error:  # decoders of broken files raise almost anything
             raise DataError(
                 f"{name} in {originals.origin} cannot be read ({error}): mend or remove it"
             ) from error
-        sizes.setdefault((height, width), name)
+        sizes.setdefault(size, name)
     if len(sizes) > 1:
         (first, one), (second, other) = list(sizes.items())[:2]
         raise DataError(

@@ -1,29 +1,32 @@
 """A zip archive of images, in StyleGAN's convention."""
 
 import io
-import json
+import os
 import zipfile
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from ganlab.data.decoding import Originals, decode
-from ganlab.data.image_folder import SUFFIXES, is_image_name, split_path
+from ganlab.data.collection import Collection, split_path
+from ganlab.data.decoding import MAX_FILE_BYTES, Originals, open_image, reason
+from ganlab.data.label_files import Labels, read_labels
+from ganlab.data.listing import Listing, shown
 from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.errors import DataError
 
-_LABEL_FILE = "dataset.json"
+MAX_DIRECTORY_BYTES = 1 << 30
+"""The list of an archive's members may not be larger: some ten million of them."""
+_LOCAL_HEADER_BYTES = 30
+_UTF8_NAME, _ENCRYPTED = 0x800, 0x1
 
 
 class ImageZip(ImageSource):
-    """All images in a zip archive, sorted by name, with labels from `dataset.json` if that has any.
+    """All images in a zip archive that Pillow reads, sorted by name, with labels from a label file if there is one.
 
-    The convention is that of Karras et al. 2020 (arXiv 2006.06676): `{"labels": [["a/b.png", 0], ...]}` or
-    `{"labels": null}`. Classes are named by a list `class_names` beside the labels, else after their folders if
-    each has one of its own, else `0`, `1`, ...
+    The convention is that of Karras et al. 2020 (arXiv 2006.06676), a `dataset.json` with `{"labels": [["a/b.png", 0],
+    ...]}` or `{"labels": null}`, in the folder above all images; see `label_files.read_labels` for others. Classes are
+    named by a list `class_names` beside the labels, else after their folders if each has one of its own, else `0`, `1`,
+    ... Without a label file there are no labels, whatever the folders.
 
     Args:
         path: archive of the `train` split.
@@ -35,92 +38,112 @@ class ImageZip(ImageSource):
 
     def load(self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path) -> LoadedImages:
         """See `ImageSource.load`; the decoded images are kept in `cache_dir` until the archive changes."""
-        path = split_path(self._paths, split)
-        if not path.is_file():
-            raise DataError(f"there is no file {path}: set data.root to a zip archive of images")
-        with open_zip(path) as archive:
-            names = names_in_zip(archive)
-            images = decode(zip_originals(archive, names), image_size, channels, cache_dir)
-            return LoadedImages(images, *labels_of_zip(archive, names))
+        with open_zip(split_path(self._paths, split)) as collection:
+            return collection.load(image_size, channels, cache_dir)
 
 
-def open_zip(path: Path) -> zipfile.ZipFile:
-    """Opens an archive to read.
+@contextmanager
+def open_zip(path: Path) -> Iterator[Collection]:
+    """Opens an archive of images.
 
     Raises:
-        DataError: if it is none, or not whole.
+        DataError: if it is none, not whole, or holds no images.
     """
-    try:
-        return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a whole zip archive ({error}): get or make it again") from error
-
-
-def names_in_zip(archive: zipfile.ZipFile) -> list[str]:
-    """Lists the images of an open archive, sorted by name.
-
-    Raises:
-        DataError: if it holds none.
-    """
-    names = sorted(name for name in archive.namelist() if is_image_name(name))
-    if not names:
+    origin = shown(str(path))
+    if os.path.isdir(path):
         raise DataError(
-            f"{archive.filename} holds no images: it needs files that end with {', '.join(SUFFIXES)}"
+            f"{origin} is a folder: set data=image_folder, or data.root to a zip archive of images"
         )
-    return names
+    if not os.path.isfile(path):
+        raise DataError(f"there is no file {origin}: set data.root to a zip archive of images")
+    try:
+        file = _BoundedFile(io.FileIO(path))
+    except OSError as error:
+        raise DataError(f"{origin} cannot be read ({error.strerror}): permit it") from error
+    with file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except Exception as error:  # names, numbers and versions that cannot be raise almost anything
+            raise DataError(
+                f"{origin} is not a whole zip archive ({reason(error)}): get or make it again"
+            ) from error
+        with archive:
+            members = _members(archive, origin)
+            listing = Listing.of(origin, members)
+
+            def labels() -> Labels:
+                found = read_labels(listing, lambda name, limit: _read(archive, members[name], limit))
+                return found or Labels(None, (), "")
+
+            infos = [members[name] for name in listing.images]
+            yield Collection(listing, _originals(archive, origin, infos), labels)
 
 
 def zip_originals(archive: zipfile.ZipFile, names: Sequence[str]) -> Originals:
     """The images `names` of an open archive; the archive's own checksums make the fingerprint."""
-    from PIL import Image
+    return _originals(archive, str(archive.filename), [archive.getinfo(name) for name in names])
 
-    infos = [archive.getinfo(name) for name in names]
+
+class _BoundedFile(io.BufferedReader):
+    """A file that is not read at one go, whatever an archive claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile(f"its list of members claims {size:,} bytes")
+        return super().read(size)
+
+
+def _members(archive: zipfile.ZipFile, origin: str) -> dict[str, zipfile.ZipInfo]:
+    """Returns the files of an archive by their paths, sorted by the names that are stored.
+
+    Raises:
+        DataError: if two share a name or bytes.
+    """
+    infos = archive.infolist()
+    end = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise DataError(
+                f"{shown(info.filename)} in {origin} begins within another file: the archive is damaged, or made to "
+                "fill the memory; get or make it again"
+            )
+        end = info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in sorted(infos, key=lambda info: info.filename):
+        path = _path(info)
+        if path.endswith("/"):
+            continue
+        if members.setdefault(path, info) is not info:
+            raise DataError(f"{origin} holds {shown(path)} twice: make it again with one of them")
+    return members
+
+
+def _path(info: zipfile.ZipInfo) -> str:
+    """Returns a member's path with forward slashes, which Windows does not always write."""
+    name = info.filename
+    if not info.flag_bits & _UTF8_NAME and not name.isascii():
+        try:  # Info-ZIP and macOS write UTF-8 without saying so; nobody writes its patterns in another code page
+            name = name.encode("cp437").decode()
+        except UnicodeError:
+            name = info.filename
+    return name.replace("\\", "/")
+
+
+def _originals(archive: zipfile.ZipFile, origin: str, infos: Sequence[zipfile.ZipInfo]) -> Originals:
     return Originals(
-        origin=str(archive.filename),
-        names=names,
-        read=lambda index: Image.open(io.BytesIO(archive.read(names[index]))),
+        origin=origin,
+        names=[shown(_path(info)) for info in infos],
+        read=lambda index: open_image(io.BytesIO(_read(archive, infos[index], MAX_FILE_BYTES))),
         fingerprint="\n".join(f"{info.filename} {info.CRC} {info.file_size}" for info in infos),
     )
 
 
-def labels_of_zip(archive: zipfile.ZipFile, names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Reads the labels and class names of `names`; none where the archive has none.
-
-    Raises:
-        DataError: if `dataset.json` is unfit, or lacks an image.
-    """
-    if _LABEL_FILE not in archive.namelist():
-        return None, ()
-    where = f"{_LABEL_FILE} in {archive.filename}"
-    try:
-        description = json.loads(archive.read(_LABEL_FILE))
-        pairs, class_names = description.get("labels"), description.get("class_names")
-        by_name: dict[str, Any] = dict(pairs) if pairs is not None else {}
-    except (ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f'{where} is not {{"labels": [["a/b.png", 0], ...]}}: {error}') from error
-    if pairs is None:
-        return None, ()
-    missing = [name for name in names if name not in by_name]
-    if missing:
-        raise DataError(
-            f"{where} has no label for {len(missing)} of {len(names)} images, such as {missing[0]}"
-        )
-    labels = [by_name[name] for name in names]
-    wrong = [label for label in labels if type(label) is not int or label < 0]
-    if wrong:
-        raise DataError(f"{where} has the label {wrong[0]!r}: labels are whole numbers from 0")
-    if not isinstance(class_names, list) or len(class_names) <= max(labels):
-        return torch.tensor(labels, dtype=torch.int64), _class_names(names, labels)
-    return torch.tensor(labels, dtype=torch.int64), tuple(map(str, class_names))
-
-
-def _class_names(names: Sequence[str], labels: Sequence[int]) -> tuple[str, ...]:
-    """Names classes after their folders if the two correspond one to one."""
-    pairs = {
-        (PurePosixPath(name).parent.as_posix(), label) for name, label in zip(names, labels, strict=True)
-    }
-    num_classes = max(labels) + 1
-    folders = {label: folder for folder, label in pairs}
-    if len(pairs) == len(folders) == len(set(folders.values())) == num_classes:
-        return tuple(folders[label] for label in range(num_classes))
-    return tuple(str(label) for label in range(num_classes))
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> bytes:
+    """Unpacks one member, in pieces: bzip2 and LZMA unpack all that they are given, whatever its size is said to be."""
+    if info.file_size > max_bytes:
+        raise ValueError(f"{info.file_size:,} bytes when unpacked; at most {max_bytes:,} are read")
+    if info.flag_bits & _ENCRYPTED:
+        raise ValueError("encrypted: make the archive without a password")
+    piece = 1 << 20 if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else 1 << 12
+    with archive.open(info) as stream:
+        return b"".join(iter(lambda: stream.read(piece), b""))

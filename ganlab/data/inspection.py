@@ -2,24 +2,26 @@
 
 import hashlib
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor
-
-from ganlab.data.decoding import Originals, check_readable
-from ganlab.data.image_folder import classes_of_folders, folder_originals, names_in_folder
-from ganlab.data.image_zip import labels_of_zip, names_in_zip, open_zip, zip_originals
+from ganlab.data.collection import Collection
+from ganlab.data.decoding import Originals, in_threads, is_turned, reason, to_8_bits, upright
+from ganlab.data.image_folder import open_folder
+from ganlab.data.image_zip import open_zip
+from ganlab.data.label_files import Labels
+from ganlab.data.listing import shown
 from ganlab.errors import DataError
 
-_ORIENTATION = 0x0112
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 _EXAMPLES = 3
+_LISTED_CLASSES = 100
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ImageFacts:
 
     name: str
     height: int = 0
+    """In pixels, as training sees it: after the turn that EXIF asks for."""
     width: int = 0
     mode: str = ""
     """Pillow's word for the kind of pixels: `L`, `RGB`, `RGBA`, `I;16`, ..."""
@@ -38,6 +41,14 @@ class ImageFacts:
     """Why it cannot be read; the rest is then empty."""
 
 
+class ClassFacts(NamedTuple):
+    """One class."""
+
+    number: int
+    name: str
+    num_images: int
+
+
 @dataclass(frozen=True)
 class Inspection:
     """What a folder or an archive holds."""
@@ -45,9 +56,13 @@ class Inspection:
     origin: str
     images: list[ImageFacts]
     ignored: list[str]
-    """Files that no image name have."""
-    class_counts: dict[str, int] = field(default_factory=dict)
-    """Images by class; empty without labels."""
+    """Files that are neither images nor the labels of these."""
+    hidden: list[str]
+    """Hidden files and folders, and those of the operating system."""
+    labels_from: str = ""
+    """Where the labels are from; empty without."""
+    classes: list[ClassFacts] = field(default_factory=list)
+    """Empty without labels."""
     label_fault: str | None = None
 
     @property
@@ -80,9 +95,7 @@ class Inspection:
             yield f"  labels: {self.label_fault}"
         yield _tally("height x width", Counter({f"{h}x{w}": num for (h, w), num in self.sizes.items()}))
         yield _tally("pixels", Counter(image.mode for image in self.whole))
-        if self.class_counts:
-            counts = self.class_counts.values()
-            yield f"  classes: {len(counts)}, of {min(counts):,} to {max(counts):,} images"
+        yield from self._report_classes()
         for change in sorted({change for image in self.whole for change in image.changes}):
             names = [image.name for image in self.whole if change in image.changes]
             yield f"  {change}: {len(names):,}, such as {names[0]}"
@@ -90,6 +103,21 @@ class Inspection:
             yield f"  same pixels as another: {len(pairs):,}, such as {' and '.join(pairs[0])}"
         if self.ignored:
             yield f"  ignored: {len(self.ignored):,} other files, such as {self.ignored[0]}"
+        if self.hidden:
+            yield f"  left out, hidden or of the system: {len(self.hidden):,}, such as {self.hidden[0]}"
+
+    def _report_classes(self) -> Iterator[str]:
+        if not self.classes:
+            if self.label_fault is None:
+                yield f"  labels: none{f', says {self.labels_from}' if self.labels_from else ''}"
+            return
+        counts = [each.num_images for each in self.classes]
+        yield f"  classes: {len(counts):,}, of {min(counts):,} to {max(counts):,} images, from {self.labels_from}"
+        listed = [each for each in self.classes if each.num_images][:_LISTED_CLASSES]
+        for each in listed:
+            yield f"    {each.number} {shown(each.name)}: {each.num_images:,}"
+        if (more := sum(1 for num in counts if num) - len(listed)) > 0:
+            yield f"    and {more:,} more"
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain values."""
@@ -97,27 +125,20 @@ class Inspection:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Originals]:
+def opened(path: Path) -> Iterator[Collection]:
     """Opens a folder or zip archive of images.
 
     Raises:
         DataError: if `path` is neither, or holds no images.
     """
-    if path.is_dir():
-        yield folder_originals(path, names_in_folder(path))
-    elif path.is_file():
-        with open_zip(path) as archive:
-            yield zip_originals(archive, names_in_zip(archive))
+    if os.path.isdir(path):
+        with open_folder(path) as collection:
+            yield collection
+    elif os.path.isfile(path):
+        with open_zip(path) as collection:
+            yield collection
     else:
-        raise DataError(f"{path}: there is no folder and no zip archive by this name")
-
-
-def labels_of(path: Path, names: list[str]) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Returns labels `(N,)` and class names as training would read them; none without labels."""
-    if path.is_dir():
-        return classes_of_folders(names)
-    with open_zip(path) as archive:
-        return labels_of_zip(archive, names)
+        raise DataError(f"{shown(str(path))}: there is no folder and no zip archive by this name")
 
 
 def inspect(path: Path) -> Inspection:
@@ -126,52 +147,60 @@ def inspect(path: Path) -> Inspection:
     Raises:
         DataError: if there are no images at all; broken ones are part of the result.
     """
-    from tqdm import tqdm
-
-    with opened(path) as originals, ThreadPoolExecutor(os.cpu_count()) as pool:
-        names = list(originals.names)
-        look = (facts for facts in pool.map(lambda index: _look(originals, index), range(len(names))))
-        images = list(tqdm(look, "checking", len(names), unit="img", delay=2, leave=False, disable=None))
-    try:
-        labels, class_names = labels_of(path, names)
-        label_fault = None
-    except DataError as error:
-        labels, class_names, label_fault = None, (), str(error)
-    counts = Counter(labels.tolist() if labels is not None else [])
-    class_counts = {name: counts[number] for number, name in enumerate(class_names)}
-    return Inspection(str(path), images, _ignored(path, set(names)), class_counts, label_fault)
+    with opened(path) as collection:
+        originals, listing = collection.originals, collection.listing
+        images = list(in_threads(lambda index: _look(originals, index), len(originals.names), "checking"))
+        try:
+            labels, label_fault = collection.labels(), None
+        except DataError as error:
+            labels, label_fault = Labels(None, (), ""), str(error)
+    counts = Counter(labels.numbers.tolist() if labels.numbers is not None else [])
+    ignored = sorted(listing.others + [name for name in listing.label_files if name != labels.file])
+    return Inspection(
+        listing.origin,
+        images,
+        [shown(name) for name in ignored],
+        [shown(name) for name in listing.hidden],
+        labels.origin,
+        [ClassFacts(number, name, counts[number]) for number, name in enumerate(labels.class_names)],
+        label_fault,
+    )
 
 
 def _look(originals: Originals, index: int) -> ImageFacts:
+    """Decodes one image as training would, up to cropping and resizing."""
     name = originals.names[index]
     try:
         with originals.read(index) as image:
-            check_readable(image)
-            changes = []
-            if image.getexif().get(_ORIENTATION, 1) != 1:
-                changes.append("turned as their EXIF says")
-            if image.has_transparency_data:
-                changes.append("laid on white, being transparent")
-            if image.mode.startswith("I"):
-                changes.append("scaled from 16 bits to 8")
-            if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-                changes.append(f"converted from {image.mode}")
-            if getattr(image, "n_frames", 1) > 1:
-                changes.append("animated: only the first picture is used")
+            turned = upright(image)
+            to_8_bits(turned, "RGB")
+            changes = tuple(_changes(image))
             digest = hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
-            return ImageFacts(name, image.height, image.width, image.mode, tuple(changes), digest)
+            return ImageFacts(name, turned.height, turned.width, image.mode, changes, digest)
     except Exception as error:  # decoders of broken files raise almost anything; all of it is reported
-        return ImageFacts(name, fault=str(error).replace("\n", " ") or type(error).__name__)
+        return ImageFacts(name, fault=reason(error))
 
 
-def _ignored(path: Path, used: set[str]) -> list[str]:
-    """Lists what lies there besides images and their labels."""
-    if path.is_dir():
-        files = (file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir())
-        return sorted(name for name in files if name not in used)
-    with zipfile.ZipFile(path) as archive:
-        known = used | {"dataset.json"}
-        return sorted(n for n in archive.namelist() if n not in known and not n.endswith("/"))
+def _changes(image: "Image") -> Iterator[str]:
+    """Yields what training changes in an image."""
+    if is_turned(image):
+        yield "turned as their EXIF says"
+    if image.has_transparency_data:
+        yield "laid on white, being transparent"
+    if image.mode.startswith("I"):
+        yield "scaled from 16 bits to 8"
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        yield f"converted from {image.mode}"
+    if _has_more(image):
+        yield "animated or of several pages: only the first picture is used"
+
+
+def _has_more(image: "Image") -> bool:
+    """Whether a second picture follows, whole or not; plugins of formats with one only lack the attribute."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # the second picture is broken, which does not matter
+        return True
 
 
 def _tally(what: str, counts: Counter[str]) -> str:

@@ -2,21 +2,17 @@
 
 import io
 import json
-import os
 import zipfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ganlab.data.decoding import Originals, fit
-from ganlab.data.inspection import labels_of, opened
+from ganlab.data.decoding import Originals, fit, in_threads, reason
+from ganlab.data.inspection import opened
+from ganlab.data.listing import shown
 from ganlab.data.source import check_channels
 from ganlab.errors import DataError, StorageError
 from ganlab.files import atomic_path
-
-_WAVE = 256
-"""Images on their way at once: bounds the memory."""
 
 
 class Prepared(NamedTuple):
@@ -49,14 +45,15 @@ def prepare(
         StorageError: if the archive cannot be written.
     """
     check_channels(channels)
-    with opened(path) as originals:
-        names = list(originals.names)
-        labels, class_names = labels_of(path, names)
+    with opened(path) as collection:
+        names = collection.originals.names
+        labels, class_names, *_ = collection.labels()
         faults: list[str] = []
         kept: list[tuple[str, int]] = []
         try:
             with atomic_path(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-                for index, png in _pngs(originals, image_size, channels):
+                make = _png_maker(collection.originals, image_size, channels)
+                for index, png in enumerate(in_threads(make, len(names), "preparing")):
                     if isinstance(png, str):
                         faults.append(f"{names[index]} ({png})")
                         continue
@@ -77,35 +74,28 @@ def prepare(
     return Prepared(len(kept), len(class_names), faults)
 
 
-def _pngs(
+def _png_maker(
     originals: Originals, image_size: tuple[int, int], channels: int
-) -> Iterator[tuple[int, bytes | str]]:
-    """Yields each image's index and its PNG, or why it cannot be read."""
+) -> Callable[[int], bytes | str]:
+    """Returns what makes each image's PNG, or says why it cannot be read."""
     from PIL import Image
-    from tqdm import tqdm
 
     def make(index: int) -> bytes | str:
         try:
             with originals.read(index) as image:
                 pixels = fit(image, image_size, channels)
         except Exception as error:  # decoders of broken files raise almost anything; all of it is reported
-            return str(error).replace("\n", " ") or type(error).__name__
+            return reason(error)
         file = io.BytesIO()
         Image.fromarray(pixels[0] if channels == 1 else pixels.transpose(1, 2, 0)).save(file, "png")
         return file.getvalue()
 
-    num = len(originals.names)
-    bar = tqdm(total=num, desc="preparing", unit="img", delay=2, leave=False, disable=None)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
-        for first in range(0, num, _WAVE):
-            indices = range(first, min(first + _WAVE, num))
-            yield from zip(indices, pool.map(make, indices), strict=True)
-            bar.update(len(indices))
+    return make
 
 
 def _refusal(path: Path, faults: list[str], num: int) -> str:
     more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
     return (
-        f"{len(faults)} of {num} images in {path} cannot be read: {', '.join(faults[:3])}{more}; mend or remove "
-        "them, or set on_bad=skip"
+        f"{len(faults)} of {num} images in {shown(str(path))} cannot be read: {', '.join(faults[:3])}{more}; "
+        "mend or remove them, or set on_bad=skip"
     )

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ganlab.errors import ConfigurationError
 
+MAX_CLASSES = 1_000_000
+"""Labels lie below it: a larger number is no class, and tables of so many classes would fill the memory."""
+
 
 class LoadedImages(NamedTuple):
     """One split of a data set at the size asked for."""

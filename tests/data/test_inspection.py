@@ -67,7 +67,8 @@ def zipped(folder: Path) -> Path:
 
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_every_fault_is_named_in_one_pass(mixed: Path, as_zip: bool) -> None:
-    """Catches: stopping at the first fault, reading headers only (a cut file has a whole one), forgetting a mode."""
+    """Catches: stopping at the first fault, reading headers only (a cut file has a whole one), forgetting a mode,
+    sizes before rotation."""
     inspection = inspect(zipped(mixed) if as_zip else mixed)
     assert [image.name for image in inspection.broken] == ["cat/page.png", "dog/cut.png", "dog/empty.jpg"]
     changes = {image.name: image.changes for image in inspection.whole if image.changes}
@@ -75,10 +76,10 @@ def test_every_fault_is_named_in_one_pass(mixed: Path, as_zip: bool) -> None:
     assert all(len(change) == 1 for change in changes.values())
     assert inspection.duplicates() == [("dog/copy.bmp", "cat/a.png")]
     assert inspection.ignored == ["notes.txt"]
-    assert inspection.sizes == {(12, 10): 5, (4, 4): 3}
+    assert inspection.sizes == {(12, 10): 4, (4, 4): 3, (10, 12): 1}
     text = "\n".join(inspection.report())
     assert "11 images, 3 of them broken" in text
-    assert "12x10 (5), 4x4 (3)" in text
+    assert "12x10 (4), 4x4 (3), 10x12 (1)" in text
 
 
 def test_images_of_other_shape_with_the_same_bytes_are_no_duplicates(tmp_path: Path) -> None:

@@ -191,16 +191,11 @@ def _changes(image: "Image") -> Iterator[str]:
         yield "scaled from 16 bits to 8"
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         yield f"converted from {image.mode}"
-    if _has_more(image):
-        yield "animated or of several pages: only the first picture is used"
-
-
-def _has_more(image: "Image") -> bool:
-    """Whether a second picture follows, whole or not; plugins of formats with one only lack the attribute."""
     try:
-        return bool(getattr(image, "is_animated", False))
-    except Exception:  # the second picture is broken, which does not matter
-        return True
+        if getattr(image, "is_animated", False):  # plugins of formats with one picture lack it
+            yield "animated or of several pages: only the first picture is used"
+    except Exception as error:  # decoders of broken files raise almost anything
+        yield f"only the first picture is used, the second is broken ({reason(error)})"
 
 
 def _tally(what: str, counts: Counter[str]) -> str:

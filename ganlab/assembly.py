@@ -11,7 +11,7 @@ from ganlab.checkpoint import generator_weights, load_checkpoint
 from ganlab.config import Config
 from ganlab.ema import GeneratorEMA
 from ganlab.errors import ConfigurationError
-from ganlab.instantiation import build, check_arguments, locate
+from ganlab.instantiation import build, fit_arguments, locate
 from ganlab.interfaces import (
     AdversarialLoss,
     AuxiliaryObjective,
@@ -214,7 +214,7 @@ def _build_optimization(config: Config, curves: Mapping[str, Curve]) -> Optimiza
 def _optimizer_factory(
     key: str, node: Mapping[str, Any], fused: bool
 ) -> Callable[..., torch.optim.Optimizer]:
-    check_arguments(key, node, {"params": []})  # now, not when training asks for it
+    fit_arguments(key, node, {"params": []})  # now, not when training asks for it
     if fused and "fused" in inspect.signature(locate(key, str(node["_target_"]))).parameters:
         node = {"fused": True, **node}
     return lambda parameters: cast(torch.optim.Optimizer, build(key, node, params=list(parameters)))

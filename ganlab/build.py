@@ -26,12 +26,12 @@ from ganlab.callbacks.recorder import Recorder
 from ganlab.callbacks.samples import Samples
 from ganlab.callbacks.watchdog import Watchdog
 from ganlab.checkpoint import generator_weights, load_checkpoint
-from ganlab.cli import compose_group
 from ganlab.config import Config, with_later_keys
 from ganlab.data.datamodule import GANDataModule
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.float32 import set_matmul_precision
-from ganlab.instantiation import TRUSTED, build, check_trusted
+from ganlab.groups import compose_group
+from ganlab.instantiation import TRUSTED, build, check_trusted, read_typed
 from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
 from ganlab.metrics.evaluation import Evaluation
 from ganlab.metrics.extractors import choose_extractor_name, read_extractor_file, say_how_to_get_fid
@@ -70,7 +70,7 @@ def build_data(config: Config) -> GANDataModule:
 
 
 def build_extractor(
-    name: str, trusted: tuple[str, ...] | None = None, folders: Sequence[Path] = (), /, **options: Any
+    name: str, trusted: tuple[str, ...] | None = None, folders: Sequence[Path] = (), /, **typed: str
 ) -> FeatureExtractor:
     """Makes a feature extractor, without drawing from the global random state.
 
@@ -79,7 +79,7 @@ def build_extractor(
             a YAML file of one's own.
         trusted: packages that a file may name as `_target_`; `None` for a file that the user typed.
         folders: of one's own, whose `extractor/NAME.yaml` may be named too.
-        options: arguments that replace those of the YAML.
+        typed: texts of arguments that replace those of the YAML.
 
     Raises:
         ConfigurationError: if there is no such extractor.
@@ -92,9 +92,10 @@ def build_extractor(
     node = read_extractor_file(Path(name)) if is_file else compose_group("extractor", name, folders)
     if trusted is not None:
         check_trusted(node, trusted)
+    key = f"extractor={name}"
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a module without weights of its own is the same in every run
-        return cast(FeatureExtractor, build(f"extractor={name}", {**node, **options}))
+        return cast(FeatureExtractor, build(key, {**node, **read_typed(key, node, typed)}))
 
 
 def parse_device(name: str) -> torch.device:

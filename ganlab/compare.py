@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganlab.cli import parse_runs, run
+from ganlab.cli import run
+from ganlab.cli.options import parse_runs
 from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_runs, is_lower_better
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically

@@ -1,5 +1,8 @@
 """Faults that a user can mend, and the exit status that each ends with."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class GanlabError(Exception):
     """A fault that a user can mend: its message says what was given, what is allowed and what to do.
@@ -32,3 +35,11 @@ class StorageError(GanlabError):
     """A run folder or disk that cannot be written or read."""
 
     exit_status = 5
+
+
+def did_you_mean(given: str, known: Sequence[str]) -> str:
+    """Proposes the known words nearest to `given`, or, for a dotted key, those that end alike; empty without any."""
+    near = difflib.get_close_matches(given, known, n=3, cutoff=0.6)
+    last = given.rsplit(".", 1)[-1]
+    near += [word for word in known if word.rsplit(".", 1)[-1] == last and word not in near]
+    return f"; did you mean {' or '.join(near[:3])}?" if near else ""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganlab.cli import parse_runs, run
+from ganlab.cli import run
+from ganlab.cli.options import parse_runs
 from ganlab.dashboard.report import make_report
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically

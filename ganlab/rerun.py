@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganlab.cli import compose_config, parse_options, run
+from ganlab.cli import compose_config, run
+from ganlab.cli.options import check_run, is_path, parse_options
 from ganlab.config import Config, differences, identity
 from ganlab.errors import ConfigurationError, GanlabError
+from ganlab.quoting import override
 from ganlab.redaction import REDACTED
 
 USAGE = """usage: python -m ganlab.rerun RUN [option=value ...]
@@ -46,13 +48,14 @@ def rerun(options: RerunOptions) -> None:
     """
     if options.run is None:
         raise ConfigurationError("give a run folder: ganlab rerun RUN")
+    check_run(options.run, options.run)
 
     from ganlab.tracking.run_folder import RunFolder
 
     old = RunFolder(options.run)
     config, status = old.config(), old.status()
     folder = Path(options.run_dir or f"{old.path.resolve()}-rerun").resolve()
-    arguments = [*_repeatable(old.path, status), f"run_dir={folder}", "resume=auto"]
+    arguments = [*_repeatable(old.path, status), override("run_dir", str(folder)), "resume=auto"]
     directory = Path(status["directory"])
     # What was typed may be relative to where it was typed.
     print(f"cd {shlex.quote(str(directory))} && python -m ganlab.train {shlex.join(arguments)}", flush=True)
@@ -177,7 +180,7 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Runs the command."""
-    words = [f"run={word}" if "=" not in word and not word.startswith("-") else word for word in sys.argv[1:]]
+    words = [f"run={word}" if is_path(word) else word for word in sys.argv[1:]]
     run(lambda: rerun(parse_options(RerunOptions, words, USAGE)))
 
 

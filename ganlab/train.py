@@ -33,6 +33,7 @@ def train(config: Config) -> "RunFolder":
         return plan.run
     config["run_dir"] = str(plan.run.path)
     module = assembly.build_module(config)
+    module.configure_optimizers()  # what one refuses ends the command before a run folder is made
     data = build.build_data(config)
     if plan.state is None:
         assembly.initialize(module, config["initialize"])

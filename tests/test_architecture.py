@@ -32,10 +32,10 @@ ROWS = (
     ),
     (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
-        *("drawing", "latent_options", "paths", "tables"),
+        *("drawing", "latent_options", "paths", "quoting", "tables"),
     ),
-    ("modules", "strategy", "data", "scoring", "config", "exported"),
-    ("tracking", "reading"),
+    ("modules", "strategy", "data", "scoring", "config", "groups", "exported"),
+    ("tracking", "reading", "composition"),
     ("checkpoint", "sweeping"),
     ("checkpoint_folder",),
     ("resume", "comparison"),
@@ -71,7 +71,7 @@ MATHEMATICS = {
 
 TORCH_FREE = {
     *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
-    "latent_options",
+    *("groups", "latent_options", "quoting", "composition"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""
@@ -80,6 +80,9 @@ CONFIGURED = {
     "build",
     "instantiation",
     "paths",
+    "quoting",
+    "groups",
+    "composition",
     "train",
     "evaluate",
     "sample",

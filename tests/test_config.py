@@ -51,7 +51,7 @@ def test_smoke_preset_wins_over_the_paper_and_experiment() -> None:
         ),
         ("resume=maybe", "resume: got 'maybe', but it must be 'auto', 'never', 'must' or 'force'"),
         ("run_name=../x", "run_name: got '../x'"),
-        ("tags=a", "tags: got 'a', but it must be list"),
+        ("tags=a", "tags=a: is a list; type 'tags=[a]'"),
         ("budget.g_steps=null", "budget: no limit is set"),
     ],
 )

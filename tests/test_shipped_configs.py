@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ganlab.cli import compose_config
-from ganlab.instantiation import check_arguments
+from ganlab.instantiation import fit_arguments
 from ganlab.paths import conf_dir
 
 GROUPS = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
@@ -37,14 +37,14 @@ def test_option_composes_and_binds(choice: str) -> None:
     assert found
     for key, node in found:
         extra = {"params": [], "generator": None}
-        check_arguments(key, node, extra)
+        fit_arguments(key, node, extra)
 
 
 @pytest.mark.parametrize("name", options("extractor"))
 def test_extractor_binds(name: str) -> None:
-    from ganlab.cli import compose_group
+    from ganlab.groups import compose_group
 
-    check_arguments(f"extractor={name}", compose_group("extractor", name), {})
+    fit_arguments(f"extractor={name}", compose_group("extractor", name), {})
 
 
 @pytest.mark.parametrize("name", options("model"))

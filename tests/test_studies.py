@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 from ganlab.cli import compose_config
 from ganlab.data.digits import Digits
 from ganlab.errors import DataError
-from ganlab.instantiation import check_arguments
+from ganlab.instantiation import fit_arguments
 from ganlab.reading.run import Place, Run
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -46,7 +46,7 @@ def test_sweep_composes(study: str) -> None:
         assert config["run_dir"] == f"runs/{study}/a"
         for group in PARTS:
             if config[group]:
-                check_arguments(group, config[group], {"generator": None})
+                fit_arguments(group, config[group], {"generator": None})
 
 
 def test_digits_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

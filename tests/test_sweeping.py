@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from ganlab import train
@@ -408,13 +407,6 @@ def test_lines_of_a_sweep_are_read_by_other_versions(tmp_path: Path) -> None:
     (tmp_path / "sweep.jsonl").write_text(lines)
     assert [outcome.job for outcome in folder.outcomes()] == [0, 1, 2]
     assert [outcome.job for outcome in folder.outcomes(start=1)] == [0, 1]
-
-
-@pytest.mark.parametrize("text", ["runs/it's", "a\\'b", "c\\", "${x} = [1, 2], 'y'"])
-def test_folder_of_any_name_is_an_override(text: str) -> None:
-    """Catches: a quote or a backslash in the name of a run that ends the override or gets lost."""
-    [override] = OverridesParser.create().parse_overrides([f"run_dir={job._quoted(text)}"])
-    assert override.value() == text
 
 
 def test_worker_that_vanished_is_a_fault(tmp_path: Path) -> None:

@@ -76,15 +76,20 @@ class Interrupt(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes the signals over from Lightning, which would save between D's and G's update, and exit with status 0.
 
-        Lightning gives them back at its end to whoever had them before it.
+        Lightning gives them back at its end to whoever had them before it. In any other thread than the main one Python
+        takes no handlers: training goes on without.
         """
+        if threading.current_thread() is threading.main_thread():
+            self._take_signals(trainer)
+        # It asks all ranks and waits for the device, in every iteration, and hides that another rank is gone.
+        setattr(trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor", lambda: None)  # noqa: B010
+
+    def _take_signals(self, trainer: pl.Trainer) -> None:
         for number in (*self.SIGNALS, self.PREEMPTION):
             signal.signal(number, self._receive)
         self._second.start()
         if trainer.received_sigterm:  # it came while Lightning had the signals
             signal.raise_signal(signal.SIGTERM)
-        # It asks all ranks and waits for the device, in every iteration, and hides that another rank is gone.
-        setattr(trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor", lambda: None)  # noqa: B010
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganlab.cli import parse_runs, run
+from ganlab.cli import run
+from ganlab.cli.options import parse_runs
 from ganlab.dashboard.server import Dashboard, keep_fresh
 from ganlab.errors import ConfigurationError
 from ganlab.reading.library import Library

@@ -5,15 +5,15 @@ A verb among the data sets, because it is about files and not about runs.
 
 import io
 import json
-import os
-import re
 import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ganlab import cli
+from ganlab.cli.options import is_path, parse_options
 from ganlab.errors import ConfigurationError, DataError, StorageError
+from ganlab.quoting import override
 
 USAGE = """\
 ganlab data check PATH [json=FILE]
@@ -77,20 +77,12 @@ def advise(path: Path, overrides: list[str], num_classes: int) -> None:
         "-m",
         "ganlab.train",
         f"data=image_{kind}",
-        f"data.root={_quoted(str(path))}",
+        override("data.root", str(path)),
         *overrides,
     ]
     if num_classes:
         words += ["data.labels=true", f"data.num_classes={num_classes}"]
     print(f"train on it: {shlex.join(words)}")
-
-
-def _quoted(text: str) -> str:
-    """Writes a text so that Hydra's command line reads it as it is: in quotes, unless it is a plain path."""
-    if re.fullmatch(r"[\w./-]*/[\w./-]*", text, re.ASCII):
-        return text
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation
-    return '"' + re.sub(r'(\\*)("|$)', lambda match: match[1] * 2 + ('\\"' if match[2] else ""), text) + '"'
 
 
 def prepare(path: Path, options: PrepareOptions) -> None:
@@ -121,16 +113,16 @@ def command(arguments: list[str]) -> None:
     if verb not in ("check", "prepare"):
         raise ConfigurationError(f"ganlab data {verb}: no such command; choose check or prepare")
     asks_for_help = any(word in ("-h", "--help") for word in rest)
-    is_path = [("=" not in word and word[:1] != "-") or os.path.exists(word) for word in rest]
-    if True not in is_path and not asks_for_help:
+    paths = [word for word in rest if is_path(word)]
+    if not paths and not asks_for_help:
         raise ConfigurationError(f"ganlab data {verb} needs the PATH of a folder or zip archive of images")
-    path = Path(rest.pop(is_path.index(True))).expanduser() if True in is_path else Path()
+    path = Path(rest.pop(rest.index(paths[0]))).expanduser() if paths else Path()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names need not be text, and are to be pasted
     if verb == "check":
-        check(path, cli.parse_options(CheckOptions, rest, USAGE))
+        check(path, parse_options(CheckOptions, rest, USAGE))
     else:
-        prepare(path, cli.parse_options(PrepareOptions, rest, USAGE))
+        prepare(path, parse_options(PrepareOptions, rest, USAGE))
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+import yaml
 
-from ganlab.cli import parse_options
+from ganlab.cli.options import check_run, parse_options, read_value
+from ganlab.cli.overrides import kind_of_text
 from ganlab.errors import ConfigurationError
+from ganlab.groups import folder_of
 from ganlab.latent_options import METHODS_USAGE, LatentOptions
 
 USAGE = f"""usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
@@ -46,7 +48,7 @@ where reference= is a data set:
 GENERATORS = ("ema", "raw")
 
 Parts = dict[str, dict[str, Any]]
-"""What was typed as `extractor.KEY=X`, `data.KEY=X` and `hydra.searchpath=X`."""
+"""What was typed as `extractor.KEY=X` (texts), `data.KEY=X` (values) and `hydra.searchpath=X` (a list of texts)."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class EvaluateOptions(LatentOptions):
     images: str | None = None
     checkpoint: str | None = None
     generator: str | None = None
-    metrics: Any = None
+    metrics: list[str] | None = None
     num_samples: int | None = None
     extractor: str | None = None
     reference: str | None = None
@@ -85,18 +87,18 @@ def parse(arguments: Sequence[str]) -> tuple[EvaluateOptions, Parts]:
     Raises:
         ConfigurationError: for an unknown key or a value of the wrong type.
     """
-    parts: dict[str, list[str]] = {"extractor": [], "data": [], "hydra": []}
+    parts: Parts = {"extractor": {}, "data": {}, "hydra": {}}
     flat: list[str] = []
     for argument in arguments:
-        head, dot, rest = argument.partition("=")[0].partition(".")
-        is_part = bool(dot and rest and head in parts and "=" in argument)
-        is_part = is_part and (head != "hydra" or rest == "searchpath")
-        (parts[head] if is_part else flat).append(argument.removeprefix(f"{head}.") if is_part else argument)
-    options = parse_options(EvaluateOptions, flat, USAGE)
-    typed: Parts = {}
-    for head, given in parts.items():
-        typed[head] = {str(key): value for key, value in _plain(given).items()}
-    return options, typed
+        key, equals, text = argument.partition("=")
+        head, _, rest = key.partition(".")
+        if not (equals and text and rest and head in parts) or (head == "hydra" and rest != "searchpath"):
+            flat.append(argument)
+        elif head == "data":
+            parts[head][rest] = text if kind_of_text(key) is str else _plain(key, text)
+        else:
+            parts[head][rest] = text if head == "extractor" else read_value(key, text, list[str])
+    return parse_options(EvaluateOptions, flat, USAGE), parts
 
 
 def check(options: EvaluateOptions) -> None:
@@ -108,6 +110,8 @@ def check(options: EvaluateOptions) -> None:
     if (options.run is None) == (options.images is None):
         given = "neither" if options.run is None else "both"
         raise ConfigurationError(f"give either run=RUN_DIR or images=PATH; {given} was given")
+    if options.run is not None:
+        check_run(f"run={options.run}", options.run, "checkpoint")
     if options.export_reference is not None and not options.export_reference.endswith(".npz"):
         raise ConfigurationError(f"export_reference={options.export_reference}: has to end with .npz")
     if options.generator not in (None, *GENERATORS):
@@ -127,17 +131,12 @@ def searched_folders(parts: Parts) -> list[Path]:
     Raises:
         ConfigurationError: one that is not a folder.
     """
-    typed = parts["hydra"].get("searchpath", [])
-    folders = []
-    for name in typed if isinstance(typed, list) else [typed]:
-        folder = Path(str(name).removeprefix("file://")).expanduser()
-        if not folder.is_dir():
-            raise ConfigurationError(f"hydra.searchpath={name}: is no folder; give [file:///path/to/folder]")
-        folders.append(folder)
-    return folders
+    return [folder_of(name) for name in parts["hydra"].get("searchpath", [])]
 
 
-def _plain(arguments: list[str]) -> dict[Any, Any]:
-    """Reads `key=value` as YAML would."""
-    found: Any = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
-    return found
+def _plain(key: str, text: str) -> Any:
+    """Reads a value as YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{key}={text}: is no YAML ({' '.join(str(error).split())})") from error

@@ -13,6 +13,7 @@ from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.reference import ImageReference, ReferenceStatistics
 from ganlab.metrics.statistics_file import is_statistics_file, read_statistics, write_statistics
 from ganlab.paths import cache_dir, conf_dir
+from ganlab.quoting import override
 
 Found = ImageData | ReferenceStatistics | tuple[ImageData, ...]
 """Real images, statistics alone, or several splits of a data set."""
@@ -57,7 +58,10 @@ def find_reference(
     if split not in ("train", "test"):
         raise ConfigurationError(f"reference_split={split}: choose train or test")
     keys = {"image_size": list(image_size), "channels": channels, **parts["data"]}
-    typed = [f"data.{key}={json.dumps(value)}" for key, value in keys.items()]
+    typed = [
+        override(f"data.{key}", value) if isinstance(value, str) else f"data.{key}={json.dumps(value)}"
+        for key, value in keys.items()
+    ]
     config = compose_config(f"data={name}", *typed, "metrics=none", "logger=none")
     return build.build_data(config).data(split)
 

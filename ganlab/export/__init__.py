@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from ganlab import __version__
-from ganlab.cli import parse_options, run
+from ganlab.cli import run
+from ganlab.cli.options import check_run, parse_options
 from ganlab.errors import ConfigurationError
 
 USAGE = """usage: python -m ganlab.export run=RUN_DIR out=DIR [option=value ...]
@@ -43,6 +44,7 @@ def export(options: ExportOptions) -> None:
         DataError: if the run or its checkpoint cannot be read.
         StorageError: if `out` cannot be written.
     """
+    check_run(f"run={options.run}", options.run, "checkpoint")
     if options.generator not in ("ema", "raw"):
         raise ConfigurationError(f"generator={options.generator}: choose ema or raw")
 

@@ -3,7 +3,8 @@
 import json
 import sys
 
-from ganlab.cli import parse_options, run
+from ganlab.cli import run
+from ganlab.cli.options import parse_options
 from ganlab.errors import StorageError
 from ganlab.sample.options import USAGE, SampleOptions, check
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from ganlab.cli.options import check_run
 from ganlab.errors import ConfigurationError
 from ganlab.latent_options import METHODS, METHODS_USAGE, LatentOptions
 
@@ -74,6 +75,7 @@ class SampleOptions(LatentOptions):
 
 def check(options: SampleOptions) -> None:
     """Refuses options that exclude each other, before torch is imported."""
+    check_run(f"run={options.run}", options.run, "checkpoint")
     for key, allowed in (
         ("mode", MODES),
         ("method", METHODS),

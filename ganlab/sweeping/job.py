@@ -18,8 +18,10 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from ganlab.composition import check_running
 from ganlab.config import Config, identity, register_resolvers, validate
 from ganlab.errors import ConfigurationError
+from ganlab.quoting import override
 from ganlab.sweeping.child import last_line, run_child
 from ganlab.sweeping.objective import Objective
 from ganlab.sweeping.record import FAILED, FINISHED, INTERRUPTED, SKIPPED, Outcome, StopRequest, SweepFolder
@@ -60,6 +62,7 @@ def run_job(composed: DictConfig, shared: Container[str], in_worker: bool) -> fl
         return math.nan
     title = f"job {outcome.job}: {' '.join(each for each in overrides if each not in shared)}"
     try:
+        check_running(composed)
         config = validate(composed)
     except ConfigurationError as error:
         _end(folder, title, replace(outcome, status=FAILED, exit=error.exit_status, error=str(error)))
@@ -71,7 +74,7 @@ def run_job(composed: DictConfig, shared: Container[str], in_worker: bool) -> fl
     else:
         command = [*TRAIN, *_arguments(hydra)]
         if str(run_dir) != config["run_dir"]:
-            command.append(f"run_dir={_quoted(str(run_dir))}")
+            command.append(override("run_dir", str(run_dir)))
         outcome = _train(folder, title, outcome, command, is_orphan)
     _end(folder, title, outcome)
     if is_orphan():
@@ -204,9 +207,3 @@ def _status(run_dir: Path) -> str | None:
         return json.loads((run_dir / "run.json").read_text())["status"]
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _quoted(text: str) -> str:
-    """Quotes a value for Hydra's grammar of overrides."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

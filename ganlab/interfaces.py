@@ -322,6 +322,6 @@ class ImageData:
     labels: Tensor | None
     """int64 `(N,)`, or `None` where the data set has none."""
     class_names: tuple[str, ...]
-    """Names of the labels in order; empty without labels."""
+    """Names of the labels in order; empty without labels, and where labels are numbers without a name."""
     sha256: str
     """Checksum of shape, images and labels: the identity of the data whatever it is called."""

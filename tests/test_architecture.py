@@ -19,6 +19,7 @@ ROWS = (
     (
         "__init__",
         "errors",
+        "arrays",
         "files",
         "noise",
         "interfaces",

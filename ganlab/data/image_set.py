@@ -1,7 +1,5 @@
 """Images that lie somewhere as they are: what a generator left, or what it shall be compared with."""
 
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganlab.arrays import ArrayFile, open_arrays
 from ganlab.data.datamodule import checksum
-from ganlab.data.decoding import Originals, decode_array, upright_size
+from ganlab.data.decoding import MAX_PIXELS, Originals, decode_array, upright_size
 from ganlab.data.inspection import opened
-from ganlab.data.source import LoadedImages
+from ganlab.data.source import MAX_CLASSES, LoadedImages
 from ganlab.errors import DataError
 from ganlab.interfaces import ImageData
 
@@ -41,7 +40,7 @@ def load_images(
     Raises:
         DataError: nothing there, images that cannot be read, or of several sizes.
     """
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix.lower() == ".npz" and path.is_file():
         loaded = _load_array(path, cache_dir, image_size, channels)
     elif path.is_dir() or (path.suffix.lower() == ".zip" and path.is_file()):
         with opened(path) as collection:
@@ -50,7 +49,7 @@ def load_images(
                 image_size, channels = image_size or own_size, channels or own_channels
             loaded = collection.load(image_size, channels, cache_dir)
     else:
-        raise DataError(f"{path}: there is no folder, .zip or .npz of images by this name")
+        raise DataError(f"{path}: is no folder, .zip or .npz of images; give one")
     images, labels, class_names = loaded
     return ImageData(path.stem, SPLIT, images, labels, class_names, checksum(images, labels))
 
@@ -81,40 +80,45 @@ def _common_size(originals: Originals) -> tuple[tuple[int, int], int]:
 def _load_array(
     path: Path, cache_dir: Path, image_size: tuple[int, int] | None, channels: int | None
 ) -> LoadedImages:
-    """Reads samples from an `.npz`."""
-    try:
-        # Opened here, because numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            key = next((key for key in ARRAY_KEYS if key in file.files), None)
-            if key is None:
-                raise DataError(
-                    f"{path} holds {', '.join(file.files)}: samples have to be called images or arr_0"
-                )
-            pixels, labels = file[key], _labels(file, path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = error if zipfile.is_zipfile(path) else "it is no .npz file"
-        raise DataError(f"cannot read images from {path} ({reason}): make it again, not pickled") from error
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or not len(pixels):
-        raise DataError(
-            f"{path}: {key} is {pixels.dtype} {pixels.shape}; samples have to be uint8 (N, H, W, C), C = 1 or 3"
-        )
-    if labels is not None and labels.shape != (len(pixels),):
-        raise DataError(f"{path}: {len(pixels)} images, but labels of shape {tuple(labels.shape)}")
-    channels = channels or int(pixels.shape[-1])
+    """Reads samples from an `.npz`, after a look at what it says of them."""
+    with open_arrays(path, "images") as file:
+        key = next((key for key in ARRAY_KEYS if key in file.names), None)
+        if key is None:
+            raise DataError(
+                f"{path} holds {', '.join(file.names) or 'no arrays'}: samples have to be called images or arr_0"
+            )
+        header = file.header(key)
+        shape, refused = header.shape, f"{path}: {key} is {header}"
+        if header.dtype != np.uint8 or len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape:
+            raise DataError(
+                f"{refused}; samples have to be uint8 (N, H, W, C), C = 1 or 3, from 0 (black) to 255 (white)"
+            )
+        if shape[1] * shape[2] > MAX_PIXELS:
+            raise DataError(f"{refused}; at most {MAX_PIXELS:,} pixels an image are read")
+        labels = _labels(file, path, shape[0])
+        pixels = file.read(key)
+    channels = channels or int(shape[-1])
     images = decode_array(
         path.stem, _with_channels(pixels, channels), image_size or pixels.shape[1:3], channels, cache_dir
     )
-    names = tuple(map(str, range(int(labels.max()) + 1))) if labels is not None else ()
-    return LoadedImages(images, labels, names)
+    return LoadedImages(images, labels, ())
 
 
-def _labels(file: Mapping[str, NDArray[np.generic]], path: Path) -> Tensor | None:
+def _labels(file: ArrayFile, path: Path, num: int) -> Tensor | None:
     """Returns the array `labels`, if there is one."""
-    if "labels" not in file:
+    if "labels" not in file.names:
         return None
-    labels = np.asarray(file["labels"])
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min(initial=0) < 0:
-        raise DataError(f"{path}: labels are {labels.dtype}; they have to be whole numbers from 0")
+    header = file.header("labels")
+    if header.shape != (num,):
+        raise DataError(f"{path}: {num} images, but labels of shape {header.shape}")
+    if header.dtype.kind not in "iu":
+        raise DataError(f"{path}: labels are {header.dtype}; they have to be whole numbers from 0")
+    labels = file.read("labels")
+    if not 0 <= int(labels.min()) <= int(labels.max()) < MAX_CLASSES:
+        raise DataError(
+            f"{path}: labels run from {labels.min()} to {labels.max()}; they have to be whole numbers from 0 to"
+            f" {MAX_CLASSES - 1:,}"
+        )
     return torch.from_numpy(labels.astype(np.int64))
 
 

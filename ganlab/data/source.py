@@ -20,7 +20,7 @@ class LoadedImages(NamedTuple):
     labels: Tensor | None
     """int64 `(N,)`, or `None` where the data set has none."""
     class_names: tuple[str, ...]
-    """Names of the labels in order; empty without labels."""
+    """Names of the labels in order; empty without labels, and where labels are numbers without a name."""
 
 
 class ImageSource(ABC):

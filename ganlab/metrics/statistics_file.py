@@ -1,7 +1,6 @@
 """Mean and covariance of features in the files that FID tools exchange."""
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganlab.arrays import ArrayFile, open_arrays
 from ganlab.errors import DataError, StorageError
 from ganlab.files import atomic_path
 from ganlab.metrics.reference import ReferenceStatistics
@@ -19,16 +19,16 @@ SPLIT = "file"
 ROUNDING = 1e-5
 """Negative eigenvalues that rounding may leave in a covariance of float32, as a share of its trace."""
 
+BEYOND_FEATURES = 1e100
+"""No mean or covariance of float32 features comes near it, and the products of smaller ones are finite."""
+
 
 def is_statistics_file(path: Path) -> bool:
     """Whether `path` is an `.npz` with `mu` or `sigma`; the arrays themselves are not read."""
-    if path.suffix != ".npz" or not path.is_file():
+    if path.suffix.lower() != ".npz" or not path.is_file():
         return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return not {"mu.npy", "sigma.npy"}.isdisjoint(archive.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a whole .npz file ({error}): get or make it again") from error
+    with open_arrays(path, "statistics") as file:
+        return not {"mu", "sigma"}.isdisjoint(file.names)
 
 
 def read_statistics(path: Path, num_features: int) -> ReferenceStatistics:
@@ -45,30 +45,24 @@ def read_statistics(path: Path, num_features: int) -> ReferenceStatistics:
     Raises:
         DataError: the file is missing, damaged or holds something else, or was made with another extractor.
     """
-    try:
-        # Opened here, because numpy leaves a damaged file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            # By the same kind: complex numbers, which no covariance of real features has, are no floats.
-            mean, covariance = (file[key].astype(np.float64, casting="same_kind") for key in ("mu", "sigma"))
-    except KeyError as error:
-        raise DataError(
-            f"{path} holds no statistics: it needs mu (D,) and sigma (D, D) and lacks one of them"
-        ) from error
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"cannot read statistics from {path} ({error}): give an .npz with mu and sigma, not pickled"
-        ) from error
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise DataError(
-            f"{path}: mu has shape {mean.shape} and sigma {covariance.shape}; they must be (D,) and (D, D)"
-        )
-    if len(mean) != num_features:
-        raise DataError(
-            f"{path} has {len(mean)} features and the extractor {num_features}: choose the extractor that the file"
-            " was made with"
-        )
-    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-        raise DataError(f"{path} holds NaN or infinity: make it again")
+    with open_arrays(path, "statistics") as file:
+        if not {"mu", "sigma"}.issubset(file.names):
+            raise DataError(
+                f"{path} holds no statistics: it needs mu (D,) and sigma (D, D) and lacks one of them"
+            )
+        mu, sigma = file.header("mu"), file.header("sigma")
+        if len(mu.shape) != 1 or sigma.shape != 2 * mu.shape or mu.shape == (0,):
+            raise DataError(
+                f"{path}: mu has shape {mu.shape} and sigma {sigma.shape}; they must be (D,) and (D, D)"
+            )
+        if mu.shape != (num_features,):
+            raise DataError(
+                f"{path} has {mu.shape[0]} features and the extractor {num_features}: choose the extractor that the"
+                " file was made with"
+            )
+        mean, covariance = _numbers(file, path, "mu"), _numbers(file, path, "sigma")
+    if not all((np.abs(array) < BEYOND_FEATURES).all() for array in (mean, covariance)):
+        raise DataError(f"{path} holds NaN or infinity, or numbers near it: make it again")
     if not np.allclose(covariance, covariance.T, rtol=1e-3, atol=1e-6 * np.abs(covariance).max()):
         raise DataError(f"{path}: sigma is not symmetric, so it is no covariance: make it again")
     symmetric = torch.from_numpy((covariance + covariance.T) / 2)
@@ -100,6 +94,18 @@ def write_statistics(path: Path, mean: Tensor, covariance: Tensor) -> None:
             np.savez(file, mu=mean.double().cpu().numpy(), sigma=covariance.double().cpu().numpy())
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _numbers(file: ArrayFile, path: Path, name: str) -> NDArray[np.float64]:
+    """Reads an array of real numbers."""
+    array = file.read(name)
+    try:
+        # By the same kind: complex numbers, which no covariance of real features has, are no floats.
+        return array.astype(np.float64, casting="same_kind")
+    except TypeError as error:
+        raise DataError(
+            f"cannot read statistics from {path} ({error}): give an .npz with mu and sigma, not pickled"
+        ) from error
 
 
 def _sha256(mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> str:

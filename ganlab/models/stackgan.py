@@ -253,9 +253,10 @@ def up_block(in_channels: int, out_channels: int) -> nn.Sequential:
 def _read_table(path: str, num_classes: int) -> Tensor:
     try:
         table = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # numpy raises almost anything for a damaged header
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
-            f"embeddings={path} cannot be read as a .npy file ({error}): set model.generator.embeddings and "
+            f"embeddings={path} cannot be read as a .npy file ({reason}): set model.generator.embeddings and "
             "model.discriminator.embeddings"
         ) from error
     if not isinstance(table, np.ndarray) or table.ndim != 2 or not np.issubdtype(table.dtype, np.floating):

@@ -194,6 +194,11 @@ def test_unfit_embeddings(tmp_path: Path) -> None:
     np.save(objects, np.array([{}, {}, {}]), allow_pickle=True)
     with pytest.raises(DataError, match="cannot be read"):
         stage1(embeddings=str(objects))
+    content = objects.read_bytes()
+    for damaged in (b"", content[:20], content.replace(b"}", b"{", 1)):
+        objects.write_bytes(damaged)
+        with pytest.raises(DataError, match="cannot be read"):
+            stage1(embeddings=str(objects))
     whole = tmp_path / "whole.npy"
     np.save(whole, np.ones((3, 2), dtype=np.int64))
     with pytest.raises(ConfigurationError, match="float array"):

@@ -74,6 +74,8 @@ class ArrayFile:
     def _member(self, name: str) -> zipfile.ZipInfo:
         """Finds an array whose size the file can hold."""
         member = self._archive.getinfo(f"{name}.npy")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("numpy stores or deflates, and this is packed otherwise")
         stored = min(member.compress_size, self._path.stat().st_size)
         largest = min(LARGEST_INFLATION * stored, max(INFLATED_BYTES, INFLATION * stored))
         if member.file_size > largest:

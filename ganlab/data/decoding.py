@@ -1,7 +1,9 @@
 """From images as they are stored to one uint8 array: decoded once, in threads, before training."""
 
 import hashlib
+import io
 import json
+import math
 import os
 import secrets
 import warnings
@@ -299,13 +301,21 @@ def _describe(originals: Originals, faults: list[tuple[int, str]]) -> str:
     )
 
 
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What stands before the pixels of a prepared file."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
 def _is_prepared(path: Path, shape: tuple[int, ...]) -> bool:
     """Whether a whole prepared file of this shape is there; a broken one is prepared again."""
+    header = _header(shape)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception:  # numpy raises almost anything for a damaged header
+        with path.open("rb") as file:
+            return file.read(len(header)) == header and path.stat().st_size == len(header) + math.prod(shape)
+    except OSError:
         return False
-    return bool(array.shape == shape and array.dtype == np.uint8)
 
 
 def _write_prepared(path: Path, shape: tuple[int, ...], blocks: Iterator[NDArray[np.uint8]]) -> None:
@@ -315,8 +325,7 @@ def _write_prepared(path: Path, shape: tuple[int, ...], blocks: Iterator[NDArray
         path.parent.mkdir(parents=True, exist_ok=True)
         # Plain writes, not a writable memory map: on a full disk that would kill the process with SIGBUS.
         with part.open("xb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            file.write(_header(shape))
             for block in blocks:
                 file.write(block.data)
             file.flush()

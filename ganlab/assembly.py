@@ -82,13 +82,8 @@ def build_module(config: Config) -> GenerativeModule:
         name: cast(AuxiliaryObjective, build(f"auxiliary.{name}", node))
         for name, node in config["auxiliary"].items()
     }
-    for name, objective in auxiliary.items():
+    for objective in auxiliary.values():
         objective.prepare(generator, discriminator)
-        if config["micro_batches"] > 1 and any(True for _ in objective.buffers()):
-            raise ConfigurationError(
-                f"micro_batches={config['micro_batches']}: auxiliary.{name} remembers something of each batch; take "
-                "micro_batches=1"
-            )
     augment = {name: build(f"augment.{name}", node) for name, node in config["augment"].items()}
     parts = {name: build(name, config[name]) for name in ("loss", "penalty")}
     if not isinstance(parts["loss"], AdversarialLoss):
@@ -100,16 +95,27 @@ def build_module(config: Config) -> GenerativeModule:
         discriminator,
         **parts,
         auxiliary=auxiliary,
-        augment=list(augment.values()),
+        augment=augment,
         **common,
     )
     named = {"": optimization, **parts, "ema": module.ema}
     named |= {"constraint": optimization.constraint, "balance": optimization.balance}
     named |= {f"auxiliary.{name}": part for name, part in auxiliary.items()}
     named |= {f"augment.{name}": part for name, part in augment.items()}
+    _check_memories(named, config["micro_batches"])
     module.scheduled_numbers = scheduled_numbers(curves, named)
     _speed_up(module, config)
     return module
+
+
+def _check_memories(parts: Mapping[str, object], micro_batches: int) -> None:
+    """Refuses micro-batches with parts that they would move several times an update; a loss observes whole batches."""
+    for key, part in parts.items():
+        moves = key.startswith(("penalty", "auxiliary", "augment"))
+        if moves and micro_batches > 1 and isinstance(part, torch.nn.Module) and part.state_dict():
+            raise ConfigurationError(
+                f"micro_batches={micro_batches}: {key} remembers something of each batch; take micro_batches=1"
+            )
 
 
 def initialize(module: GenerativeModule, options: Mapping[str, Any]) -> None:
@@ -194,13 +200,21 @@ def _build_variational(config: Config, generator: Generator, common: dict[str, A
 
 
 def _build_optimization(config: Config, curves: Mapping[str, Curve]) -> Optimization:
-    optimizer = config["optimizer"]
+    optimizer, schedule = config["optimizer"], build("schedule", config["schedule"])
+    for key, each in {
+        "schedule": schedule,
+        **{f"schedules.{name}": curve for name, curve in curves.items()},
+    }.items():
+        if isinstance(each, torch.nn.Module) and each.state_dict():
+            raise ConfigurationError(
+                f"{key}: a schedule is a function of g_step alone; take one without buffers"
+            )
     # The scaler of 16-mixed hands scaled gradients to a fused optimiser, and clipping would see those.
     fused = config["speed"]["fused_optimizer"] and config["trainer"]["precision"] != "16-mixed"
     return Optimization(
         generator=_optimizer_factory("optimizer.generator", optimizer["generator"], fused),
         discriminator=_optimizer_factory("optimizer.discriminator", optimizer["discriminator"], fused),
-        schedule=build("schedule", config["schedule"]),
+        schedule=schedule,
         n_critic=config["n_critic"],
         micro_batches=config["micro_batches"],
         joint_pass=config["joint_pass"],

@@ -22,7 +22,9 @@ class AdversarialLoss(ABC):
     large where D takes an image for real. Both methods return a scalar tensor, the mean over the batch and over all
     positions of a map.
 
-    A loss with a memory (BEGAN's balance) is an `nn.Module` too and keeps it in buffers, which checkpoints carry.
+    A part with a memory (a loss such as BEGAN's, a penalty, a constraint, an augmentation) is an `nn.Module` too and
+    keeps it in buffers that it registers in its constructor: checkpoints carry them. Nothing else that it notes
+    outlives the process. On several devices a memory has to be the same on all (`ganlab.batch.global_mean`).
     """
 
     generator_needs_real: ClassVar[bool] = False

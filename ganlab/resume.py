@@ -107,7 +107,7 @@ def check_fits(found: Found, module: GenerativeModule) -> None:
         for part in parts:
             faults += _differing(part, state[part], wanted[part])
         for name, memory in wanted["memories"].items():
-            faults += _differing(f"memories.{name}", state["memories"].get(name), memory)
+            faults += _differing(f"memories.{name}", state["memories"].get(name, {}), memory)
         for name, optimizer in zip(module.optimized, module.trainer.optimizers, strict=True):
             faults += _differing_optimizer(f"optimizers.{name}", state["optimizers"].get(name), optimizer)
         faults += (f"{name} is not finite" for name in not_finite({part: state[part] for part in parts}))

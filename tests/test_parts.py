@@ -205,7 +205,7 @@ class Add(Augment):
 def test_augmentations_act_in_order_on_real_and_fake() -> None:
     """Catches the reverse order, and images of D's or of G's step left as they are."""
     seen = []
-    for augment in ([], [Add(1.0, 1.0), Add(0.0, 2.0)]):
+    for augment in ({}, {"add": Add(1.0, 1.0), "double": Add(0.0, 2.0)}):
         module = make(d_lr=0.0, augment=augment)
         module.loss = RelativisticPairing()
         run(module, 1)

@@ -3,10 +3,12 @@
 import math
 import re
 import sys
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import yaml
+from torch import Tensor
 from tqdm import tqdm
 
 from ganlab import __version__
@@ -14,7 +16,7 @@ from ganlab.checkpoint import DiskFullError
 from ganlab.checkpoint_folder import LAST, CheckpointFolder
 from ganlab.comparison import is_lower_better
 from ganlab.config import Config, identity
-from ganlab.errors import DivergedError
+from ganlab.errors import ConfigurationError, DivergedError
 from ganlab.modules.generative import GenerativeModule
 from ganlab.resume import Plan, check_fits, not_finite
 from ganlab.tracking.run_folder import RunFolder
@@ -46,8 +48,10 @@ class Checkpointing(pl.Callback):
         """Restores networks, optimisers and counters, now that they exist on their device.
 
         Raises:
+            ConfigurationError: if a callback's state cannot be saved.
             DataError: if the checkpoint is not the state of such a run.
         """
+        _states(_callbacks(trainer))  # what could not be saved is refused now
         found, self._found = self._found, None
         if found is None:
             return
@@ -61,6 +65,10 @@ class Checkpointing(pl.Callback):
                 f"{found.path.name} of g_step {found.state['counters']['g_step']}"
             )
         module.load_state(found.state)
+        kept = found.state.get("callbacks", {})  # older checkpoints have none
+        for callback in _callbacks(trainer):
+            if callback.state_key in kept:
+                callback.load_state_dict(kept[callback.state_key])
         if found.path.name == LAST:
             self._saved_g_step = module.counters.g_step
 
@@ -112,6 +120,7 @@ class Checkpointing(pl.Callback):
             )
         return {
             **state,
+            "callbacks": _states(_callbacks(module.trainer)),
             "ganlab": __version__,
             "config": yaml.safe_dump(self._config, sort_keys=False),
             "identity": identity(self._config),
@@ -174,6 +183,36 @@ def _is_monitored(metric: str, monitor: str) -> bool:
 
 def _warn(message: str) -> None:
     tqdm.write(f"ganlab: warning: {message}", file=sys.stderr)
+
+
+def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
+    # Lightning leaves the attribute to its connector.
+    return cast(list[pl.Callback], trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def _states(callbacks: Iterable[pl.Callback]) -> dict[str, dict[str, Any]]:
+    """Returns what callbacks of one's own want to find again when the run goes on.
+
+    Raises:
+        ConfigurationError: it is not of plain values, with which the checkpoint could not be read again.
+    """
+    states = {callback.state_key: callback.state_dict() for callback in callbacks}
+    for name, state in states.items():
+        if (alien := next(_aliens(state), None)) is not None:
+            raise ConfigurationError(
+                f"callbacks: the state of {name} holds a {type(alien).__name__}, but a checkpoint has tensors and "
+                "plain values only; convert it in state_dict"
+            )
+    return {name: state for name, state in states.items() if state}
+
+
+def _aliens(tree: Any) -> Iterator[Any]:
+    """Yields what is neither a tensor nor a plain value."""
+    if type(tree) in (dict, list, tuple):
+        for each in tree.values() if isinstance(tree, dict) else tree:
+            yield from _aliens(each)
+    elif type(tree) not in (Tensor, str, int, float, bool, type(None)):
+        yield tree
 
 
 def _gan(module: pl.LightningModule) -> GenerativeModule:

@@ -1,7 +1,7 @@
 """One loop for every GAN: alternating discriminator and generator updates."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ class GANModule(GenerativeModule):
         penalty: added to D's loss; `None` for none.
         auxiliary: further terms of both losses, by name; they have seen the networks already.
         ema: running average of G's weights, updated after each G step; `None` for none.
-        augment: changes all images that D sees, one after the other.
+        augment: changes all images that D sees, one after the other; by name.
         flip_real: mirror each real image with probability 1/2 (the data set's own augmentation).
         channels_last: memory layout of images and convolutions.
         seed: of all that is random in training.
@@ -56,7 +56,7 @@ class GANModule(GenerativeModule):
         penalty: Penalty | None = None,
         auxiliary: Mapping[str, AuxiliaryObjective] | None = None,
         ema: GeneratorEMA | None = None,
-        augment: Sequence[Augment] = (),
+        augment: Mapping[str, Augment] | None = None,
         flip_real: bool = False,
         channels_last: bool = False,
         seed: int = 0,
@@ -66,8 +66,13 @@ class GANModule(GenerativeModule):
         self.loss = loss
         self.penalty = penalty
         self.auxiliary = nn.ModuleDict(auxiliary or {})
-        self.augment = tuple(augment)
-        self._balance = optimization.balance  # registered, so that its memory moves to the device
+        self.augment = dict(augment or {})
+        # Registered, so that their memories move to the device.
+        self._augment_modules = nn.ModuleDict(
+            {name: part for name, part in self.augment.items() if isinstance(part, nn.Module)}
+        )
+        self._balance = optimization.balance
+        self._constraint = optimization.constraint
         self._last_real_logits = torch.empty(0)
         self._compiled_judge: Callable[..., Judgement] | None = None
         self.to(memory_format=self._memory_format)
@@ -84,8 +89,15 @@ class GANModule(GenerativeModule):
 
     @property
     def memories(self) -> dict[str, nn.Module]:
-        """The loss, the auxiliary objectives and the balance, where they have buffers."""
-        parts = {"loss": self.loss, "auxiliary": self.auxiliary, "balance": self.optimization.balance}
+        """The parts beside the networks that are modules, and so may have buffers."""
+        parts = {
+            "loss": self.loss,
+            "penalty": self.penalty,
+            "constraint": self.optimization.constraint,
+            "balance": self.optimization.balance,
+            "auxiliary": self.auxiliary,
+            "augment": self._augment_modules,
+        }
         return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
 
     def _compile(self, mode: str) -> None:
@@ -256,7 +268,7 @@ class GANModule(GenerativeModule):
             yield name, objective
 
     def _augmented(self, images: Tensor, noise: Noise) -> Tensor:
-        for augment in self.augment:
+        for augment in self.augment.values():
             images = augment(images, noise)
         return images
 

@@ -142,7 +142,7 @@ class GenerativeModule(pl.LightningModule, ABC):
 
     @property
     def memories(self) -> dict[str, nn.Module]:
-        """Parts that remember something in buffers, by name."""
+        """Parts that remember something in buffers, by name: checkpoints carry them, and ranks are held equal."""
         return {}
 
     @property
@@ -224,7 +224,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         for name, optimizer in zip(self.optimized, self.trainer.optimizers, strict=True):
             optimizer.load_state_dict(state["optimizers"][name])
         for name, part in self.memories.items():
-            part.load_state_dict(state["memories"][name])
+            part.load_state_dict(state["memories"].get(name, {}))  # older checkpoints name fewer parts
         self.trainer.precision_plugin.load_state_dict(state["scaler"])
 
     def _begin_iteration(self) -> list[LightningOptimizer]:

@@ -50,6 +50,11 @@ class VAEModule(GenerativeModule):
         """One optimiser updates both networks, by the gradient of one loss."""
         return {"generator": [self.generator, self.encoder]}
 
+    @property
+    def memories(self) -> dict[str, nn.Module]:
+        """The loss, where it is a module and so may have buffers."""
+        return {"loss": self.loss} if isinstance(self.loss, nn.Module) else {}
+
     def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
         """Runs one update on a batch `(N, C, H, W)`; labels are not used. Returns detached scalars."""
         (optimizer,) = self._begin_iteration()

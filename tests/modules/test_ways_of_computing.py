@@ -79,7 +79,7 @@ def small_module(normalized: bool = False, **ways: Any) -> GANModule:
         NonSaturating(real_target=1.0),
         optimization,
         penalty=WGANGP(weight=1.0, interval=1, target=1.0),
-        augment=[Color(), Translation(ratio=0.2)],
+        augment={"color": Color(), "translation": Translation(ratio=0.2)},
     )
 
 
@@ -290,7 +290,7 @@ def test_cuda_graphs_lose_nothing_that_is_needed(
     a result that is used in the next update or read after the iteration."""
     plain = small_module(normalized=True, micro_batches=micro_batches)
     graphs = small_module(normalized=True, micro_batches=micro_batches)
-    plain.augment = graphs.augment = ()  # D sees what G returned itself
+    plain.augment = graphs.augment = {}  # D sees what G returned itself
     plain.loss = graphs.loss = Observed(real_target=1.0)
     memory = GraphMemory(monkeypatch, graphs)
     graphs.compile_networks(mode)

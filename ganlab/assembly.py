@@ -2,15 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from ganlab.checkpoint import generator_weights, load_checkpoint
 from ganlab.config import Config
 from ganlab.ema import GeneratorEMA
 from ganlab.errors import ConfigurationError
+from ganlab.finetuning import freeze
 from ganlab.instantiation import build, fit_arguments, locate
 from ganlab.interfaces import (
     AdversarialLoss,
@@ -61,6 +60,7 @@ def build_module(config: Config) -> GenerativeModule:
     """
     torch.manual_seed(mix(config["seed"], "weights"))
     generator = build_generator(config)
+    freeze(generator, config["freeze"]["generator"], "freeze.generator")
     curves = read_curves(config["schedules"])
     optimization = _build_optimization(config, curves)
     common = {
@@ -73,6 +73,7 @@ def build_module(config: Config) -> GenerativeModule:
     if "encoder" in config["model"]:
         return _build_variational(config, generator, common)
     discriminator = build_discriminator(config)
+    freeze(discriminator, config["freeze"]["discriminator"], "freeze.discriminator")
     optimization.constraint = cast(Constraint | None, build("constraint", config["constraint"]))
     if optimization.constraint is not None:
         discriminator = optimization.constraint.prepare(discriminator)
@@ -118,42 +119,6 @@ def _check_memories(parts: Mapping[str, object], micro_batches: int) -> None:
             )
 
 
-def initialize(module: GenerativeModule, options: Mapping[str, Any]) -> None:
-    """Gives networks the weights of another run, where the configuration asks for it.
-
-    Args:
-        module: as built.
-        options: the `initialize` section of the configuration.
-
-    Raises:
-        ConfigurationError: the weights do not fit, G has no such part, or a part that needs a run is given none.
-        DataError: there is no such checkpoint.
-    """
-    if options["run"] is None:
-        if options["into"] is not None:
-            raise ConfigurationError(
-                f"initialize.run: {options['into']} of the generator takes the weights of a trained run; give "
-                "initialize.run=RUN_DIR, or initialize.into=null for random ones"
-            )
-        return
-    path = Path(options["run"]) / "checkpoints" / f"{options['checkpoint']}.ckpt"
-    state = load_checkpoint(path)
-    try:
-        if options["into"] is not None:
-            module.generator.get_submodule(options["into"]).load_state_dict(generator_weights(state))
-        else:
-            for name, network in module.networks.items():
-                network.load_state_dict(state[name])
-    except (RuntimeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigurationError(
-            f"initialize.run={options['run']}: its weights do not fit ({reason}); take a run of the same networks, or "
-            "name in initialize.into the part of the generator that they are for"
-        ) from error
-    if module.ema is not None:
-        module.ema.generator.load_state_dict(module.generator.state_dict())
-
-
 def _speed_up(module: GenerativeModule, config: Config) -> None:
     """Compiles the networks, or lets their blocks be computed again, where the configuration asks for it."""
     speed = config["speed"]
@@ -173,6 +138,10 @@ def _build_variational(config: Config, generator: Generator, common: dict[str, A
             raise ConfigurationError(
                 f"{part}: model={config['model']['name']} has no discriminator, take {part}=none"
             )
+    if config["freeze"]["discriminator"]:
+        raise ConfigurationError(
+            f"freeze.discriminator: model={config['model']['name']} has none, take freeze.discriminator=[]"
+        )
     usual = {
         "n_critic": 1,
         "top_k": 1,

@@ -159,6 +159,7 @@ class TrainConfig(Section):
     ema: dict[str, Any]
     augment: dict[str, dict[str, Any]]
     initialize: Initialize
+    freeze: dict[Literal["generator", "discriminator"], list[str]]
     schedules: dict[str, Any]
     top_k: Annotated[float, Field(gt=0, le=1)]
     n_critic: PositiveInt
@@ -317,8 +318,7 @@ def _check_speed(config: Config) -> None:
         )
     if config["speed"]["compile"] and config["speed"]["recompute"]:
         raise ConfigurationError(
-            "speed.recompute: compiled networks choose by themselves what they keep; take speed.compile=null or "
-            "speed.recompute=false"
+            "speed.recompute: compiled networks choose what they keep; take speed.compile=null or speed.recompute=false"
         )
     if config["speed"]["recompute"] and config["power_iteration"] == "per_call":
         raise ConfigurationError(

@@ -94,7 +94,7 @@ class Constraint:
         return discriminator
 
     def apply(self, discriminator: nn.Module) -> None:
-        """Moves the parameters of D into the allowed set, in place; called after each of its updates."""
+        """Moves the parameters of D that are trained into the allowed set, in place; called after each update."""
 
 
 class Generator(nn.Module, ABC):

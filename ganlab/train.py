@@ -22,7 +22,7 @@ def train(config: Config) -> "RunFolder":
     Raises:
         GanlabError: for faults that a user can mend.
     """
-    from ganlab import assembly, build  # here: a misspelt key must not wait for torch
+    from ganlab import assembly, build, finetuning  # here: a misspelt key must not wait for torch
     from ganlab.determinism import refusal
     from ganlab.resume import check_same_data, make_plan
 
@@ -35,8 +35,9 @@ def train(config: Config) -> "RunFolder":
     module = assembly.build_module(config)
     module.configure_optimizers()  # what one refuses ends the command before a run folder is made
     data = build.build_data(config)
+    inherited = None
     if plan.state is None:
-        assembly.initialize(module, config["initialize"])
+        inherited = finetuning.initialize(module, config["initialize"])
     else:
         data.start_iteration = plan.state["counters"]["g_step"]
     trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
@@ -44,6 +45,9 @@ def train(config: Config) -> "RunFolder":
     check_same_data(plan, data.data("train").sha256)
     if trainer.is_global_zero:
         describe(config, plan.run, module, plan.state)
+        if inherited is not None:
+            print(*inherited.lines(), sep="\n", flush=True)
+            plan.run.documents["initialize.json"] = inherited.document()
     try:
         trainer.fit(module, data)
     except BaseException as error:
@@ -86,16 +90,20 @@ def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | No
 
 def describe(config: Config, run: "RunFolder", module: Any, state: dict[str, Any] | None) -> None:
     """Prints what is about to be trained."""
-    sizes = [
-        f"{name} {sum(parameter.numel() for parameter in network.parameters()):,}"
-        for name, network in module.networks.items()
-    ]
+    sizes = [f"{name} {_size(network)}" for name, network in module.networks.items()]
     start = f"continues at g_step {state['counters']['g_step']}" if state else "starts"
     print(
         f"{config['model']['name']} on {config['data']['name']}: "
         f"parameters: {', '.join(sizes)}; {start} in {run.path}",
         flush=True,
     )
+
+
+def _size(network: Any) -> str:
+    """Counts parameters, and those of them that are not trained."""
+    counts = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
+    frozen = sum(num for num, is_trained in counts if not is_trained)
+    return f"{sum(num for num, _ in counts):,}" + (f" ({frozen:,} frozen)" if frozen else "")
 
 
 def report(run: "RunFolder") -> None:

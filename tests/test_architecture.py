@@ -41,7 +41,7 @@ ROWS = (
     ("checkpoint_folder",),
     ("resume", "comparison"),
     ("callbacks", "cli", "instantiation"),
-    ("scheduling",),
+    ("scheduling", "finetuning"),
     ("assembly",),
     ("build",),
     ("train", "evaluate", "sample", "compare", "dashboard", "export", "rerun"),

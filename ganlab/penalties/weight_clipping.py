@@ -8,7 +8,7 @@ from ganlab.interfaces import Constraint
 
 
 class WeightClipping(Constraint):
-    """Keeps D Lipschitz by clamping every parameter to [-bound, bound] after each of its updates.
+    """Keeps D Lipschitz by clamping every trained parameter to [-bound, bound] after each of its updates.
 
     Source: Arjovsky et al., 2017, algorithm 1, line 7, arXiv 1701.07875.
 
@@ -26,6 +26,6 @@ class WeightClipping(Constraint):
 
     @torch.no_grad()
     def apply(self, discriminator: nn.Module) -> None:
-        parameters: list[Tensor] = list(discriminator.parameters())
+        parameters: list[Tensor] = [each for each in discriminator.parameters() if each.requires_grad]
         torch._foreach_clamp_min_(parameters, -self.bound)
         torch._foreach_clamp_max_(parameters, self.bound)

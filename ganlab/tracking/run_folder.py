@@ -53,6 +53,8 @@ class RunFolder:
         self._waiting: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         """Further fields of `run.json`, known before the folder is opened."""
+        self.documents: dict[str, Any] = {}
+        """Further files, JSON by name, written when the folder is opened."""
 
     def open(self, config: Config, facts: Mapping[str, Any]) -> None:
         """Creates the folder (or continues in it), locks it, clears it of torn files, and marks it as running.
@@ -71,6 +73,8 @@ class RunFolder:
             for folder in (self.path, self.samples, self.checkpoints):
                 sweep_parts(folder)
             write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+            for name, document in self.documents.items():
+                write_atomically(self.path / name, (json.dumps(document, indent=1) + "\n").encode())
             write_provenance(self.path)
         except OSError as error:
             self.close()

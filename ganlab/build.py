@@ -1,6 +1,7 @@
 """Turns configuration into what trains, scores and records a run; `ganlab.assembly` makes the module itself."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -11,7 +12,13 @@ from typing import Any, Literal, cast
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    MPIEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganlab.assembly import build_discriminator, build_generator
@@ -33,6 +40,7 @@ from ganlab.float32 import set_matmul_precision
 from ganlab.groups import compose_group
 from ganlab.instantiation import TRUSTED, build, check_trusted, read_typed
 from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
+from ganlab.launch import read_launch
 from ganlab.metrics.evaluation import Evaluation
 from ganlab.metrics.extractors import choose_extractor_name, read_extractor_file, say_how_to_get_fid
 from ganlab.metrics.metric import GeneratorMetric
@@ -183,6 +191,12 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     return [*callbacks, LostRanks(config["trainer"]["timeout_minutes"])]
 
 
+def count_devices(accelerator: str) -> int:
+    """Says how many devices of this machine `trainer.devices=auto` stands for."""
+    is_cuda = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.cuda.device_count() if is_cuda else 1
+
+
 def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Makes a Lightning trainer for one endless epoch: budget, checkpoints and logs are counted by ganlab."""
     options = config["trainer"]
@@ -208,7 +222,7 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
             sync_batchnorm=options["sync_batchnorm"],
             deterministic=options["deterministic"],
             benchmark=config["speed"]["cudnn_benchmark"] and not options["deterministic"],
-            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
+            plugins=_cluster_environment(),
             max_epochs=-1,
             logger=False,
             callbacks=callbacks,
@@ -229,6 +243,18 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
             "trainer.sync_batchnorm=true needs GPUs, and none is at hand; use trainer.sync_batchnorm=false"
         )
     return trainer
+
+
+def _cluster_environment() -> ClusterEnvironment | None:
+    """Returns how the processes find each other, by what has started them; `None` for Lightning to look."""
+    started = read_launch(os.environ)
+    if started is None or started.by == "sbatch":
+        return LightningEnvironment()
+    if started.by == "srun":
+        return SLURMEnvironment(auto_requeue=False)  # its own saves between D's and G's update
+    if started.by == "mpirun":
+        return MPIEnvironment()
+    return TorchElasticEnvironment() if started.by == "torchrun" else None
 
 
 def from_run(

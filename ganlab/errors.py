@@ -11,6 +11,8 @@ class GanlabError(Exception):
     """
 
     exit_status = 1
+    said_by_another = False
+    """Whether another process of the same command prints it."""
 
 
 class ConfigurationError(GanlabError):

@@ -1,10 +1,12 @@
 """`python -m ganlab.train [group=option] [key=value]`: trains a GAN, or continues where the same command stopped."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ganlab.cli import run_composed
 from ganlab.config import Config, validate
 from ganlab.errors import StorageError
+from ganlab.launch import check_launch
 
 if TYPE_CHECKING:
     from ganlab.tracking.run_folder import RunFolder
@@ -26,6 +28,8 @@ def train(config: Config) -> "RunFolder":
     from ganlab.determinism import refusal
     from ganlab.resume import check_same_data, make_plan
 
+    accelerator = config["trainer"]["accelerator"]
+    check_launch(config["trainer"], os.environ, lambda: build.count_devices(accelerator))
     plan = make_plan(config)
     if plan.finished:
         print("This run is finished; raise its budget to continue it, or set resume=never for another.")

@@ -35,7 +35,7 @@ ROWS = (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
         *("drawing", "latent_options", "paths", "quoting", "tables"),
     ),
-    ("modules", "strategy", "data", "scoring", "config", "groups", "exported"),
+    ("modules", "strategy", "data", "scoring", "config", "groups", "launch", "exported"),
     ("tracking", "reading", "composition"),
     ("checkpoint", "sweeping"),
     ("checkpoint_folder",),
@@ -72,7 +72,7 @@ MATHEMATICS = {
 
 TORCH_FREE = {
     *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
-    *("groups", "latent_options", "quoting", "composition"),
+    *("groups", "latent_options", "launch", "quoting", "composition"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""

@@ -13,7 +13,7 @@ import torch
 from ganlab.callbacks.interrupt import REPEAT_SECONDS, Interrupt
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
-from ganlab.errors import ConfigurationError, DataError, StorageError
+from ganlab.errors import ConfigurationError, DataError
 from ganlab.modules.adversarial import GANModule
 from ganlab.resume import make_plan
 from ganlab.tracking.run_folder import RunFolder
@@ -192,7 +192,7 @@ def test_folder_in_use_is_refused(tmp_path: Path) -> None:
     config = compose_config(*EVERYTHING, f"run_dir={tmp_path / 'run'}")
     owner = RunFolder(tmp_path / "run")
     owner.open(config, {})
-    with pytest.raises(StorageError, match="is writing to this run"):
+    with pytest.raises(ConfigurationError, match="is writing to this run"):
         RunFolder(tmp_path / "run").open(config, {})
     owner.close()
     heir = RunFolder(tmp_path / "run")

@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor, distributed
 
-from ganlab.errors import GanlabError
+from ganlab.errors import ConfigurationError, GanlabError
 from ganlab.modules.generative import GenerativeModule
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -131,11 +131,17 @@ class LostRanks(pl.Callback):
         """Replaces the library's error.
 
         Raises:
+            ConfigurationError: if rank 0 cannot listen for the others.
             RankLostError: if the error says that another rank is gone.
         """
         if trainer.world_size == 1:
             return
         assert isinstance(pl_module, GenerativeModule)
+        if "EADDRINUSE" in str(exception):
+            raise ConfigurationError(
+                f"MASTER_PORT={os.environ.get('MASTER_PORT')} of this machine is in use, by another rank 0 or another "
+                "program: start each rank once, and give each run a MASTER_PORT of its own"
+            ) from exception
         if says_that_a_rank_is_lost(exception):
             late = re.search(r"timed? ?out", str(exception), re.IGNORECASE)
             what = (

@@ -80,8 +80,9 @@ def _hand_to_hydra(task: Callable[[DictConfig], object], config_name: str) -> No
 
 
 def report(error: GanlabError) -> int:
-    """Prints a fault as one line and returns the exit status that it asks for."""
-    print(f"ganlab: error: {error}", file=sys.stderr)
+    """Prints a fault as one line, unless another process does, and returns the exit status that it asks for."""
+    if not error.said_by_another:
+        print(f"ganlab: error: {error}", file=sys.stderr)
     return error.exit_status
 
 

@@ -188,9 +188,13 @@ def _arguments(hydra: Any) -> list[str]:
 
 
 def _surroundings(folder: SweepFolder) -> dict[str, str]:
-    """Returns the environment of a job: W&B groups the runs of a sweep, and a crash finds the log complete."""
+    """Returns the environment of a job: W&B groups the runs of a sweep, and a crash finds the log complete.
+
+    The task of Slurm's in which submitit's worker runs is not one of the job's ranks: it starts those itself.
+    """
     group = {"WANDB_RUN_GROUP": folder.path.name, "WANDB_JOB_TYPE": "sweep"}
-    return {**group, **os.environ, "PYTHONUNBUFFERED": "1"}
+    own = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
+    return {**group, **own, "PYTHONUNBUFFERED": "1"}
 
 
 def _run_dir(config: Config) -> Path:

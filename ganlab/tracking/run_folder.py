@@ -17,7 +17,7 @@ import yaml
 from tqdm import tqdm
 
 from ganlab.config import Config, with_later_keys
-from ganlab.errors import DataError, StorageError
+from ganlab.errors import ConfigurationError, DataError, StorageError
 from ganlab.files import append_lines, is_disk_full, read_json_lines, sweep_parts, write_atomically
 from ganlab.redaction import redact
 from ganlab.tracking.provenance import provenance, write_provenance
@@ -64,7 +64,8 @@ class RunFolder:
             facts: further fields of `run.json`, such as the device.
 
         Raises:
-            StorageError: if the folder cannot be written, or another process is writing to it.
+            ConfigurationError: if another process is writing to it.
+            StorageError: if it cannot be written.
         """
         try:
             for folder in (self.path, self.samples, self.checkpoints):
@@ -219,8 +220,9 @@ class RunFolder:
             lock.seek(0)
             owner = lock.read().strip() or "another process"
             lock.close()
-            raise StorageError(
-                f"{self.path}: {owner} is writing to this run; wait for it, or set run_dir or resume=never"
+            raise ConfigurationError(
+                f"{self.path}: {owner} is writing to this run, which process {os.getpid()} cannot do beside it; wait "
+                "for it, or set run_dir or resume=never (for several ranks of one run: trainer.devices)"
             ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {platform.node()}")

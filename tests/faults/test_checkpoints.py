@@ -23,7 +23,7 @@ from ganlab.checkpoint import DiskFullError, load_checkpoint, save_checkpoint
 from ganlab.checkpoint_folder import CheckpointFolder
 from ganlab.cli import compose_config
 from ganlab.config import identity
-from ganlab.errors import DataError, StorageError
+from ganlab.errors import ConfigurationError, DataError, StorageError
 from ganlab.files import read_json_lines
 from ganlab.modules.adversarial import GANModule
 from ganlab.resume import make_plan
@@ -555,7 +555,7 @@ def test_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
         assert holder.stdout is not None
         owner, loader = map(int, holder.stdout.readline().split())
         try:
-            with pytest.raises(StorageError, match=f"process {owner} on .* is writing to this run"):
+            with pytest.raises(ConfigurationError, match=f"process {owner} on .* is writing to this run"):
                 RunFolder(tmp_path)._take_lock()
             holder.kill()
             holder.wait()

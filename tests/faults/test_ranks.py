@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -159,3 +160,45 @@ def test_torchrun_trains(tmp_path: Path) -> None:
         assert command.end(STARTING) == 0
     assert_whole_checkpoint(tmp_path / "run", g_step=3)
     assert RunFolder(tmp_path / "run").status()["devices"] == 2
+
+
+@pytest.mark.slow
+def test_torchrun_without_devices_is_refused_once(tmp_path: Path) -> None:
+    """Catches: two processes that train a run each; a line of each; a folder; a wait for a rank that never comes."""
+    recipe = ("trainer=cpu", "trainer.devices=1", "budget.g_steps=3")
+    with started(tmp_path / "run", *recipe, launcher=TORCHRUN) as command:
+        assert command.end(STARTING) != 0
+        [line] = command.errors()
+        assert "ask for 1 process, but torchrun has started 2: give trainer.devices=2" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_run_that_is_started_twice_is_refused(tmp_path: Path) -> None:
+    """Catches: two writers of one folder; a status or a line that does not tell which process is in the way."""
+    steps = tmp_path / "steps"
+    slow = SLOW.replace("}", f", file: {steps}}}")
+    with started(tmp_path / "run", *TINY, "budget.g_steps=400", slow) as first:
+        wait_until((tmp_path / "steps-0").exists, STARTING)
+        with started(tmp_path / "run", *TINY, "budget.g_steps=400", log="other") as second:
+            assert second.end(STARTING) == 2
+            [line] = second.errors()
+        assert f"process {first.process.pid} on " in line
+        assert f"which process {second.process.pid} cannot do beside it" in line
+
+
+@pytest.mark.slow
+def test_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    """Catches: a page of torch's words for a rank 0 that was started twice."""
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        place = {"LOCAL_RANK": "0", "NODE_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        port = str(taken.getsockname()[1])
+        with started(tmp_path / "run", *RECIPE, **place, MASTER_PORT=port) as command:
+            assert command.end(STARTING) == 2
+            assert command.errors() == [
+                f"ganlab: error: MASTER_PORT={port} of this machine is in use, by another rank 0 or another program: "
+                "start each rank once, and give each run a MASTER_PORT of its own"
+            ]
+    assert not (tmp_path / "run").exists()

@@ -178,10 +178,10 @@ def _fault_of_single_processes(devices: int, nodes: int, environment: Environmen
         )
     num = _number(environment, "WORLD_SIZE", 1)
     expected = devices * nodes if is_rank else nodes
-    if "WORLD_SIZE" in environment and num != expected and (is_rank or num > 1):
+    if "WORLD_SIZE" in environment and num != expected:
         without = "" if is_rank else " without LOCAL_RANK"
         return (
-            f"WORLD_SIZE={num}{without} says that {num} were started: set WORLD_SIZE={devices * nodes} and for each "
+            f"WORLD_SIZE={num}{without} says that there are {num}: set WORLD_SIZE={devices * nodes} and for each "
             "its LOCAL_RANK, unset them, or give trainer.devices and trainer.num_nodes of as many"
         )
     places = {

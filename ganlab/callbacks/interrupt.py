@@ -167,7 +167,9 @@ class Interrupt(pl.Callback):
             sequel = _requeue() or sequel
         # Lightning gives the signals back next: one that repeats this would end the process before it has said how.
         time.sleep(REPEAT_SECONDS)
-        raise Interrupted(received, module.counters.g_step, sequel)
+        interrupted = Interrupted(received, module.counters.g_step, sequel)
+        interrupted.said_by_another = not trainer.is_global_zero
+        raise interrupted
 
 
 class _SecondSignal:

@@ -51,11 +51,7 @@ class Command:
 
     def alive(self) -> list[int]:
         """Returns the processes of this command that have not ended."""
-        folders = Path("/proc").glob("[0-9]*")
-        marked = (
-            int(folder.name) for folder in folders if self.mark.encode() in _read(folder.name, "environ")
-        )
-        return [pid for pid in marked if b") Z" not in _read(pid, "stat")]
+        return marked(self.mark)
 
     def end(self, seconds: float) -> int:
         """Waits for the command and for all that it has started; returns its exit status as a shell would."""
@@ -103,6 +99,13 @@ def started(
             for pid in command.alive():
                 os.kill(pid, signal.SIGKILL)
             process.wait()
+
+
+def marked(mark: str) -> list[int]:
+    """Returns the processes that have a mark in their environment and have not ended."""
+    folders = Path("/proc").glob("[0-9]*")
+    found = (int(folder.name) for folder in folders if mark.encode() in _read(folder.name, "environ"))
+    return [pid for pid in found if b") Z" not in _read(pid, "stat")]
 
 
 def wait_until(condition: Callable[[], Any], seconds: float) -> None:

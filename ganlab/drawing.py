@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 _CANVAS_PIXELS = 512
 _REAL_COLOUR, _FAKE_COLOUR = (170, 170, 170), (200, 30, 60)
+_PNG = b"\x89PNG\r\n\x1a\n"
 
-
+HEAD_BYTES = 1 << 16
+"""In which all the texts that ganlab writes into a PNG lie."""
+SHEETS = ("grid.png", "interpolation.png", "classes.png", "neighbours.png")
+"""What `ganlab sample` draws besides samples: several images on one."""
 NOTICE = "Synthetic image: drawn by a generative model, not a photograph."
 
 
@@ -31,6 +35,35 @@ def origin(**facts: object) -> dict[str, str]:
     """
     told = {f"ganlab:{name}": str(fact) for name, fact in facts.items()}
     return {"Disclaimer": NOTICE, "Software": f"ganlab {__version__}", **told}
+
+
+def text_chunks(content: bytes) -> dict[str, str]:
+    """Returns the texts that stand before the pixels of a PNG, by keyword; none for what is no PNG.
+
+    Args:
+        content: of the file, or its first `HEAD_BYTES`.
+    """
+    texts: dict[str, str] = {}
+    place = len(_PNG) if content.startswith(_PNG) else len(content)
+    while place + 8 <= len(content):
+        length, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        if kind == b"IDAT":
+            break
+        if kind == b"tEXt":
+            keyword, _, text = content[place + 8 : place + 8 + length].partition(b"\0")
+            texts[keyword.decode("latin-1")] = text.decode("latin-1")
+        place += length + 12  # with length, kind and checksum
+    return texts
+
+
+def is_own(content: bytes) -> bool:
+    """Whether ganlab has drawn a PNG."""
+    return text_chunks(content).get("Software", "").startswith("ganlab ")
+
+
+def is_sample(content: bytes) -> bool:
+    """Whether a PNG is one of the samples that `ganlab sample` writes."""
+    return is_own(content) and "ganlab:place" in text_chunks(content)
 
 
 def draw(fakes: Tensor, reals: Tensor | None = None, num_columns: int | None = None) -> "Image":

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from ganlab.errors import DivergedError
+
 
 def to_float(images: Tensor) -> Tensor:
     """Maps uint8 in `[0, 255]` to float32 in `[-1, 1]`; float images pass through (points of the plane)."""
@@ -18,6 +20,19 @@ def to_uint8(images: Tensor) -> Tensor:
     if images.dtype == torch.uint8:
         return images
     return images.float().mul(127.5).add_(127.5 + 0.5).floor_().clamp_(0, 255).to(torch.uint8)
+
+
+def checked(images: Tensor) -> Tensor:
+    """Passes finite generated images on; quantisation would make grey levels of others.
+
+    Raises:
+        DivergedError: images that contain NaN or infinity.
+    """
+    if not images.isfinite().all():
+        raise DivergedError(
+            "generated images contain NaN or infinity: draw from, or score an earlier checkpoint"
+        )
+    return images
 
 
 def horizontal_flip(images: Tensor, chosen: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from ganlab.data.decoding import MAX_FILE_BYTES, Originals, file_fingerprint, op
 from ganlab.data.label_files import Labels, read_labels
 from ganlab.data.listing import SUFFIXES, Listing, is_hidden, shown
 from ganlab.data.source import ImageSource, LoadedImages
+from ganlab.drawing import HEAD_BYTES
 from ganlab.errors import DataError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def open_folder(folder: Path) -> Iterator[Collection]:
         raise DataError(f"{origin} is a file: set data=image_zip if it is a zip archive of images")
     if not os.path.isdir(folder):  # unlike pathlib's, it raises nothing for impossible names
         raise DataError(f"there is no folder {origin}: set data.root to a folder of images")
-    listing = Listing.of(origin, sorted(_walk(folder)))
+    listing = Listing.of(origin, sorted(_walk(folder)), lambda name: _head(folder / name))
 
     def labels() -> Labels:
         return read_labels(listing, lambda name, limit: _read(folder / name, limit)) or labels_of_folders(
@@ -150,6 +151,17 @@ def _fingerprint(path: Path) -> str:
 def _read(path: Path, max_bytes: int) -> bytes:
     _check_file(path, max_bytes)
     return path.read_bytes()
+
+
+def _head(path: Path) -> bytes:
+    """Returns the beginning of a file; nothing of what will be told when it is read."""
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            return b""
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
 
 
 def _check_file(path: Path, max_bytes: int) -> None:

@@ -2,7 +2,9 @@
 
 import io
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from ganlab.data.decoding import MAX_FILE_BYTES, Originals, open_image, reason
 from ganlab.data.label_files import Labels, read_labels
 from ganlab.data.listing import Listing, shown
 from ganlab.data.source import ImageSource, LoadedImages
+from ganlab.drawing import HEAD_BYTES
 from ganlab.errors import DataError
 
 MAX_DIRECTORY_BYTES = 1 << 30
@@ -69,7 +72,7 @@ def open_zip(path: Path) -> Iterator[Collection]:
             ) from error
         with archive:
             members = _members(archive, origin)
-            listing = Listing.of(origin, members)
+            listing = Listing.of(origin, members, lambda name: _head(archive, members[name]))
 
             def labels() -> Labels:
                 found = read_labels(listing, lambda name, limit: _read(archive, members[name], limit))
@@ -136,6 +139,17 @@ def _originals(archive: zipfile.ZipFile, origin: str, infos: Sequence[zipfile.Zi
         read=lambda index: open_image(io.BytesIO(_read(archive, infos[index], MAX_FILE_BYTES))),
         fingerprint="\n".join(f"{info.filename} {info.CRC} {info.file_size}" for info in infos),
     )
+
+
+def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Returns the beginning of a member; nothing of what will be told when it is read."""
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return b""
+    try:
+        with archive.open(info) as stream:
+            return stream.read(HEAD_BYTES)
+    except (OSError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile):
+        return b""
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> bytes:

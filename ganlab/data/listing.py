@@ -1,10 +1,11 @@
 """Which files of a folder or an archive are images, which hold labels, and which are neither."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ganlab.drawing import SHEETS, is_own, is_sample
 from ganlab.errors import DataError
 
 SUFFIXES_OF_FORMATS = {
@@ -90,8 +91,13 @@ class Listing:
     """Hidden files and folders, and those of the operating system; a folder ends with a slash."""
 
     @classmethod
-    def of(cls, origin: str, paths: Iterable[str]) -> "Listing":
-        """Sorts paths out, keeping their order.
+    def of(cls, origin: str, paths: Iterable[str], head: Callable[[str], bytes]) -> "Listing":
+        """Sorts paths out, keeping their order. The grids that `ganlab sample` puts beside its samples are no images.
+
+        Args:
+            origin: the folder or archive.
+            paths: of its files.
+            head: returns the beginning of a file, `HEAD_BYTES` or more, or nothing where it cannot be read.
 
         Raises:
             DataError: if no image is among them.
@@ -100,6 +106,8 @@ class Listing:
         for path in paths:
             if is_hidden(path):
                 listing.hidden.append(path)
+            elif PurePosixPath(path).name in SHEETS and _is_sheet(head(path)):
+                listing.others.append(path)
             elif path.lower().endswith(SUFFIXES):
                 listing.images.append(path)
             elif PurePosixPath(path).name in LABEL_FILES:
@@ -125,6 +133,10 @@ class Listing:
                 f"such as {shown(unread[0])}; convert them to PNG to use them",
                 file=sys.stderr,
             )
+
+
+def _is_sheet(content: bytes) -> bool:
+    return is_own(content) and not is_sample(content)
 
 
 def is_hidden(path: str) -> bool:

@@ -12,11 +12,12 @@ from torch import Tensor, distributed
 
 from ganlab.determinism import deterministic_where_possible
 from ganlab.errors import ConfigurationError
+from ganlab.images import checked
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.accumulation import in_batches
 from ganlab.metrics.extraction import extract, quantisation
 from ganlab.metrics.metric import Estimate, GeneratorMetric
-from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext, checked
+from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext
 from ganlab.metrics.ranks import agree, together
 from ganlab.metrics.reference import ImageReference, Reference, ReferenceStatistics, StatisticsReference
 from ganlab.metrics.skipping import SkipInapplicable

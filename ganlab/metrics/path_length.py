@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
+from ganlab.images import checked
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.jackknife import normal_interval
 from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
-from ganlab.metrics.probe import GeneratorProbe, ProbeContext, checked
+from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 from ganlab.noise import Noise, mix
 
 

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from ganlab.errors import DivergedError
-from ganlab.images import to_uint8
+from ganlab.images import checked, to_uint8
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.metric import Estimate
 
@@ -95,14 +94,3 @@ class GeneratorProbe(ABC):
             ConfigurationError: the data or the generator lack what the probe needs (labels, pixels, classes).
             DivergedError: generated images that are not finite.
         """
-
-
-def checked(images: Tensor) -> Tensor:
-    """Passes finite images on.
-
-    Raises:
-        DivergedError: images that contain NaN or infinity.
-    """
-    if not images.isfinite().all():
-        raise DivergedError("generated images contain NaN or infinity: score an earlier checkpoint")
-    return images

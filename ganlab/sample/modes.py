@@ -16,6 +16,7 @@ from ganlab.drawing import draw, save_movie, save_picture, to_picture
 from ganlab.errors import ConfigurationError
 from ganlab.files import atomic_path
 from ganlab.images import to_uint8
+from ganlab.sample.folder import check_free, remove_earlier
 from ganlab.sample.options import MOVIES, SampleOptions
 from ganlab.sampling import Sampler, interpolate, interpolate_linearly
 from ganlab.sampling.sheets import (
@@ -25,6 +26,8 @@ from ganlab.sampling.sheets import (
     paths_between_classes,
     paths_between_latents,
 )
+
+_BESIDE_SAMPLES = ("grid.png", "interpolation.png")
 
 
 @dataclass
@@ -48,26 +51,33 @@ class Drawing:
 
 def _grid(drawing: Drawing) -> str:
     """Writes each image, the grid of the first 64, and paths between pairs of latents."""
-    num = drawing.options.num or 64
+    num, out = drawing.options.num or 64, drawing.out
+    names = [f"{place:05d}.png" for place in range(num)]
+    if out.suffix != ".npz":
+        check_free(out / name for name in (*names, *_BESIDE_SAMPLES))
     sampler = drawing.make_sampler(num)
     drawing.choose(sampler)
     sheet = Sheet(sampler.latents, sampler.labels, num)
     images = _collect(drawing, num, sampler)
-    if drawing.out.suffix == ".npz":
-        _save_arrays(drawing.out, images, sheet, drawing.info)
+    if out.suffix == ".npz":
+        _save_arrays(out, images, sheet, drawing.info)
         return f"{num} images"
-    drawing.out.mkdir(parents=True, exist_ok=True)
+    pictures = {"grid.png": draw(images[:64])}
+    if num_rows := min(8, num // 2):
+        sheet = paths_between_latents(sampler, num_rows, 8, interpolate)
+        pictures["interpolation.png"] = draw(
+            _generate(drawing, sampler, sheet), num_columns=sheet.num_columns
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    remove_earlier(out, _BESIDE_SAMPLES)
     if not _are_points(images):  # single points of the plane are no pictures
-        for place in range(num):
+        for place, name in enumerate(names):
             info = {**drawing.info, "ganlab:place": str(place)}
             if sampler.labels is not None:
                 info["ganlab:label"] = str(int(sampler.labels[place]))
-            save_picture(draw(images[place : place + 1]), drawing.out / f"{place:05d}.png", info)
-    save_picture(draw(images[:64]), drawing.out / "grid.png", drawing.info)
-    if num_rows := min(8, num // 2):
-        sheet = paths_between_latents(sampler, num_rows, 8, interpolate)
-        picture = draw(_generate(drawing, sampler, sheet), num_columns=sheet.num_columns)
-        save_picture(picture, drawing.out / "interpolation.png", drawing.info)
+            save_picture(draw(images[place : place + 1]), out / name, info)
+    for name, picture in pictures.items():
+        save_picture(picture, out / name, drawing.info)
     return f"{num} images"
 
 
@@ -76,6 +86,9 @@ def _interpolate(drawing: Drawing) -> str:
     options, out = drawing.options, drawing.out
     is_movie = out.suffix in MOVIES
     num, num_steps = options.num or 8, options.steps or (30 if is_movie else 8)
+    strip = out.with_suffix(".png") if is_movie else out / "interpolation.png"
+    if out.suffix != ".npz":
+        check_free([strip])
     sampler, sheet = PATHS[options.path or "slerp"](drawing, num, num_steps)
     images = _generate(drawing, sampler, sheet)
     said = f"{num} paths of {num_steps} images"
@@ -87,7 +100,6 @@ def _interpolate(drawing: Drawing) -> str:
     if is_movie:
         frames = [draw(images[place::num_steps]) for place in range(num_steps)]
         save_movie([*frames, *frames[-2:0:-1]], out, options.fps or 15, info)
-    strip = out.with_suffix(".png") if is_movie else out / "interpolation.png"
     save_picture(draw(images, num_columns=num_steps), strip, info)
     return said
 
@@ -117,6 +129,8 @@ def _between_classes(drawing: Drawing, num: int, num_steps: int) -> tuple[Sample
 def _classes(drawing: Drawing) -> str:
     """Writes a row for each class, of the same latents."""
     num, out = drawing.options.num or 8, drawing.out
+    if out.suffix != ".npz":
+        check_free([out / "classes.png"])
     sampler = drawing.make_sampler(num)
     sheet = classes_by_latents(sampler)
     images = _generate(drawing, sampler, sheet)
@@ -135,6 +149,7 @@ def _neighbours(drawing: Drawing) -> str:
     from ganlab.metrics.neighbours import nearest_neighbours, neighbours_grid
 
     options, num, k = drawing.options, drawing.options.num or 64, drawing.options.k or 7
+    check_free([drawing.out / "neighbours.png"])
     sampler = drawing.make_sampler(num)
     drawing.choose(sampler)
     images = _collect(drawing, num, sampler)
@@ -177,9 +192,10 @@ def _generate(drawing: Drawing, sampler: Sampler, sheet: Sheet) -> Tensor:
 def _collect(drawing: Drawing, num: int, images: Callable[[int, int], Tensor]) -> Tensor:
     """Returns images `[0, num)` on the CPU, drawn in batches, as uint8; points of the plane as they are."""
     size, parts = drawing.options.batch_size, []
-    for first in trange(0, num, size, desc="sampling", unit="batch", leave=False):
-        part = images(first, min(first + size, num))
-        parts.append((part if _are_points(part) else to_uint8(part)).cpu())
+    with trange(0, num, size, desc="sampling", unit="batch", leave=False, disable=None) as starts:
+        for first in starts:
+            part = images(first, min(first + size, num))
+            parts.append((part if _are_points(part) else to_uint8(part)).cpu())
     return torch.cat(parts)
 
 

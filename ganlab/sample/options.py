@@ -14,7 +14,7 @@ USAGE = f"""usage: python -m ganlab.sample run=RUN_DIR out=OUT [option=value ...
   run=DIR            run folder that training printed, or folder that ganlab.export wrote
   out=OUT            folder for pictures; or FILE.npz (images uint8 N H W C, latents, labels); or, with
                      mode=interpolate, FILE.gif or FILE.mp4 for an endless movie and FILE.png for all its steps
-  mode=grid          grid: 00000.png, ..., grid.png, interpolation.png
+  mode=grid          grid: 00000.png, ..., grid.png, interpolation.png, in place of those of an earlier call
                      interpolate: interpolation.png, a row for each of num= paths
                      classes: classes.png, a row for each class, the same num= latents in each
                      neighbours: neighbours.png, each sample beside its nearest training images

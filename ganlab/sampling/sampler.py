@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
+from ganlab.images import checked
 from ganlab.interfaces import Discriminator, Generator, mean_logits
 from ganlab.noise import Noise, mix
 from ganlab.sampling.method import LatentMethod, Progress
@@ -104,8 +105,11 @@ class Sampler:
         """Returns images for given latents `(N, latent_dim)` and labels `(N,)`, or class weights `(N, num_classes)`.
 
         Only some generators take weights: see `check_class_weights`.
+
+        Raises:
+            DivergedError: images that are not finite.
         """
-        return self._images(latents, labels).float()
+        return checked(self._images(latents, labels).float())
 
     def improve(
         self,

@@ -22,8 +22,9 @@ from pytorch_lightning.plugins.environments import (
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from ganlab.assembly import build_discriminator, build_generator
+from ganlab.callbacks.best import BestCheckpoint
 from ganlab.callbacks.budget import BudgetStop
-from ganlab.callbacks.checkpoint import BestCheckpoint, Checkpointing
+from ganlab.callbacks.checkpoint import Checkpointing
 from ganlab.callbacks.evaluate import Evaluate
 from ganlab.callbacks.finite import FiniteCheck
 from ganlab.callbacks.interrupt import Interrupt
@@ -182,9 +183,10 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     if config["metrics"]:
         make_evaluation = partial(build_evaluation, config, data)
         scoring = {name: evaluate[name] for name in ("every_g_steps", "before_training", "batch_norm")}
-        callbacks.append(Evaluate(run, trackers, make_evaluation, interrupt, seed=seed, **scoring))
+        scorer = Evaluate(run, trackers, make_evaluation, interrupt, seed=seed, **scoring)
+        callbacks.append(scorer)
         if settings["monitor"] is not None:
-            callbacks.append(BestCheckpoint(checkpointing, run, settings["monitor"]))
+            callbacks.append(BestCheckpoint(checkpointing, run, scorer, settings["monitor"]))
     if config["watchdog"]["action"] != "none":
         callbacks.append(Watchdog(run, trackers, recorder, train_images, config))
     callbacks += [build(f"callbacks.{name}", node) for name, node in config["callbacks"].items()]

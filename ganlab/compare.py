@@ -11,7 +11,8 @@ from typing import Any
 
 from ganlab.cli import run
 from ganlab.cli.options import parse_runs
-from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_runs, is_lower_better
+from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_runs
+from ganlab.directions import cost
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically
 from ganlab.reading.conditions import parse_filter, short_name
@@ -21,7 +22,8 @@ from ganlab.tables import FORMS, render
 USAGE = """usage: python -m ganlab.compare RUN_OR_FOLDER... [option=value ...]
 
   scores=last        last, best or both scores of each run
-  sort=NAME          a metric (best first) or a configuration key; refused where protocols differ
+  sort=NAME          a metric (best first; by size where neither way is better) or a configuration key; refused
+                     where protocols differ
   metrics=[a,b]      only these metrics
   filter='TERM ...'  only runs that fit all terms: filter='loss=hinge,wasserstein optimizer.lr<1e-3 status!=failed'
   ignore=[field]     protocol fields that may differ between numbers that are ranked
@@ -132,10 +134,10 @@ def _sorted(comparison: Comparison, by: str | None) -> list[Row]:
             f"sort={by}: not ranked, {_reason(comparison, by)}; allow it with ignore=[...]"
         )
     if by in comparison.metrics:
-        sign = 1 if is_lower_better(by) else -1
+        way = comparison.directions[by] or "lower"  # where neither is better, by size
 
         def place(row: Row) -> float:
-            value = sign * row.cells[by].mean if by in row.cells else math.inf
+            value = cost(row.cells[by].mean, way) if by in row.cells else math.inf
             return math.inf if math.isnan(value) else value
 
         return sorted(comparison.rows, key=place)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganlab.directions import Better, agreed, cost
 from ganlab.errors import DataError
 from ganlab.reading.library import Library
 from ganlab.reading.run import Result, Run
@@ -68,6 +69,8 @@ class Comparison:
     """Configuration keys that differ."""
     metrics: Sequence[str]
     """Columns of scores, see `scores_by_column`."""
+    directions: Mapping[str, Better | None]
+    """Which way each of these columns is up; `None`: neither, or nobody has said."""
     conflicts: Mapping[str, Mapping[str, Sequence[Any]]]
     """For each metric that may not be ranked: the protocol fields that differ, and their values."""
 
@@ -105,9 +108,19 @@ def compare(runs: Sequence[Run], pick: str = "last", ignore: Collection[str] = (
     keys = differing_keys([group[0].identity_without_seed for group in groups.values()])
     scores = {run: scores_by_column(run.results) for run in runs}
     metrics = list(dict.fromkeys(metric for columns in scores.values() for metric in columns))
-    rows = [_row(group, keys, {run: scores[run] for run in group}, pick) for group in groups.values()]
+    directions = {
+        metric: agreed(result["better"] for columns in scores.values() for result in columns.get(metric, ()))
+        for metric in metrics
+    }
+    rows = []
+    for group in groups.values():
+        chosen = {
+            run: {metric: pick_score(each, pick, directions[metric]) for metric, each in scores[run].items()}
+            for run in group
+        }
+        rows.append(_row(group, keys, chosen))
     conflicts = {metric: fields for metric in metrics if (fields := _conflict(rows, metric, ignore))}
-    return Comparison(rows, keys, metrics, conflicts)
+    return Comparison(rows, keys, metrics, directions, conflicts)
 
 
 def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -133,18 +146,14 @@ def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key in differing if not repeats_another_key(key)]
 
 
-def is_lower_better(metric: str) -> bool:
-    """Says whether a smaller value of this metric is better: true of distances alone."""
-    return metric.startswith(("fid", "fd_", "kid", "kd_", "ppl"))
-
-
 def best_rows(comparison: Comparison, metric: str) -> set[str]:
-    """Returns the keys of the best rows by one metric; none where it may not be ranked."""
+    """Returns the keys of the best rows by one metric; none where it may not be ranked, or neither way is better."""
+    way = comparison.directions[metric]
     scored = {row.key: row.cells[metric].mean for row in comparison.rows if metric in row.cells}
     finite = [value for value in scored.values() if math.isfinite(value)]
-    if metric in comparison.conflicts or len(scored) < 2 or not finite:
+    if metric in comparison.conflicts or len(scored) < 2 or not finite or way is None:
         return set()
-    limit = min(finite) if is_lower_better(metric) else max(finite)
+    limit = min(finite, key=lambda value: cost(value, way))
     return {key for key, value in scored.items() if value == limit}
 
 
@@ -157,12 +166,10 @@ def _latest_of_each_seed(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run in chosen]
 
 
-def _row(
-    group: Sequence[Run], keys: Sequence[str], scores: Mapping[Run, Mapping[str, Sequence[Result]]], pick: str
-) -> Row:
+def _row(group: Sequence[Run], keys: Sequence[str], scores: Mapping[Run, Mapping[str, Result]]) -> Row:
     cells = {}
     for metric in dict.fromkeys(metric for columns in scores.values() for metric in columns):
-        chosen = [pick_score(columns[metric], pick) for columns in scores.values() if metric in columns]
+        chosen = [columns[metric] for columns in scores.values() if metric in columns]
         interval = chosen[0].get("ci95") if len(chosen) == 1 else None
         cells[metric] = Cell(
             values=tuple(math.nan if result["value"] is None else result["value"] for result in chosen),
@@ -218,16 +225,16 @@ def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [f"{field}={said(other.get(field))}" for field in fields if own.get(field) != other.get(field)]
 
 
-def pick_score(scores: Sequence[Result], pick: str) -> Result:
+def pick_score(scores: Sequence[Result], pick: str, way: Better | None) -> Result:
     """Returns the `last` or the `best` of the scores of one column, of which there is at least one.
 
-    The last may be no finite number (`None`): a run that ends so has no other score.
+    The last may be no finite number (`None`): a run that ends so has no other score. Where neither way is better, the
+    last is all that can be picked.
     """
     finite = [score for score in scores if score["value"] is not None]
-    if pick == "last" or not finite:
+    if pick == "last" or not finite or way is None:
         return scores[-1]
-    sign = 1 if is_lower_better(finite[0]["metric"]) else -1
-    return min(finite, key=lambda score: sign * score["value"])
+    return min(finite, key=lambda score: cost(score["value"], way))
 
 
 def _conflict(rows: Sequence[Row], metric: str, ignore: Collection[str]) -> dict[str, list[Any]]:

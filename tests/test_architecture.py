@@ -30,6 +30,7 @@ ROWS = (
         "schedules",
         "ema",
         "redaction",
+        "directions",
     ),
     (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
@@ -72,7 +73,7 @@ MATHEMATICS = {
 
 TORCH_FREE = {
     *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
-    *("groups", "latent_options", "launch", "quoting", "composition"),
+    *("groups", "latent_options", "launch", "quoting", "composition", "directions"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""

@@ -14,7 +14,7 @@ import yaml
 from ganlab import compare as verb
 from ganlab.cli import compose_config
 from ganlab.compare import CompareOptions, show
-from ganlab.comparison import compare, differing_keys, find_runs, is_lower_better
+from ganlab.comparison import compare, differing_keys, find_runs
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.tracking.run_folder import RunFolder
 
@@ -33,6 +33,7 @@ def make_run(
     scores: dict[int, float],
     metric: str = "fd_efflite0_2k_train",
     ci95: tuple[float, float] | None = None,
+    better: str | None = "by name",
     **protocol: Any,
 ) -> Path:
     config = compose_config("model=gan", *overrides)
@@ -48,7 +49,8 @@ def make_run(
             "value": value,
             "protocol": {**PROTOCOL, "seed": seed, **protocol},
         }
-        run.append_results([{**result, "seconds": 1.0, **({"ci95": ci95} if ci95 else {})}])
+        said = {} if better == "by name" else {"better": better}  # as earlier versions, which said nothing
+        run.append_results([{**result, "seconds": 1.0, **said, **({"ci95": ci95} if ci95 else {})}])
     run.set_status("finished", g_steps=max(scores))
     run.close()
     return path
@@ -388,12 +390,15 @@ def test_each_folder_must_hold_a_run(runs: Path) -> None:
         find_runs([runs, runs / "empty"])
 
 
-def test_distances_are_known_by_their_names() -> None:
-    """Catches: a metric whose worst run has the star."""
-    assert all(
-        map(is_lower_better, ("fid50k_train", "fd_dinov2_50k_train", "kid50k_train", "kd_a_2k", "ppl_z_2k"))
-    )
-    assert not any(map(is_lower_better, ("is50k", "precision50k_train", "modes_points_2k")))
+@pytest.mark.parametrize(("better", "star"), [("lower", "2*"), ("higher", "7*"), (None, None)])
+def test_star_goes_where_the_lines_say(tmp_path: Path, better: str | None, star: str | None) -> None:
+    """Catches a direction that is guessed from a name: this metric is called like a distance."""
+    for loss, value in (("hinge", 2.0), ("minimax", 7.0)):
+        make_run(tmp_path, f"loss={loss}", scores={1: value}, better=better)
+    lines = show([str(tmp_path)], CompareOptions(sort="fd_efflite0_2k_train")).splitlines()
+    first = "7" if better == "higher" else "2"  # where neither is better, by size
+    assert first in lines[2].split() or f"{first}*" in lines[2].split()
+    assert [cell for cell in " ".join(lines[2:4]).split() if cell.endswith("*")] == ([star] if star else [])
 
 
 def test_group_that_some_lack_is_one_column() -> None:

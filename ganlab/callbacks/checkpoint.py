@@ -1,7 +1,5 @@
 """Writes checkpoints at iteration boundaries and restores them."""
 
-import math
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
@@ -14,12 +12,10 @@ from tqdm import tqdm
 from ganlab import __version__
 from ganlab.checkpoint import DiskFullError
 from ganlab.checkpoint_folder import LAST, CheckpointFolder
-from ganlab.comparison import is_lower_better
 from ganlab.config import Config, identity
 from ganlab.errors import ConfigurationError, DivergedError
 from ganlab.modules.generative import GenerativeModule
 from ganlab.resume import Plan, check_fits, not_finite
-from ganlab.tracking.run_folder import RunFolder
 
 
 class Checkpointing(pl.Callback):
@@ -126,59 +122,6 @@ class Checkpointing(pl.Callback):
             "identity": identity(self._config),
             "data_sha256": self._data_sha256,
         }
-
-
-class BestCheckpoint(pl.Callback):
-    """Keeps `best.ckpt`: the state with the best score so far.
-
-    Args:
-        checkpointing: writes the file.
-        run: where scores are read.
-        monitor: a metric's key; `auto` takes the Fréchet distance that evaluation wrote.
-    """
-
-    def __init__(self, checkpointing: Checkpointing, run: RunFolder, monitor: str) -> None:
-        self._checkpointing = checkpointing
-        self._run = run
-        self._monitor = monitor
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves if the evaluation that the run was stopped in, and now has made up for, scored best."""
-        if _gan(pl_module).counters.g_step:
-            self._keep_if_best(trainer, pl_module)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Saves if this iteration was scored, and better than all before it."""
-        self._keep_if_best(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves if the end of training scored best."""
-        self._keep_if_best(trainer, pl_module)
-
-    def _keep_if_best(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        scores = [result for result in self._run.results() if _is_monitored(result["metric"], self._monitor)]
-        if not scores or scores[-1]["g_step"] != _gan(pl_module).counters.g_step:
-            return
-        metric = scores[-1]["metric"]
-        sign = 1 if is_lower_better(metric) else -1
-        values = [
-            sign * score["value"] if score["value"] is not None else math.inf
-            for score in scores
-            if score["metric"] == metric
-        ]
-        if values[-1] == min(values) and values[-1] < math.inf:
-            self._checkpointing.try_to_save(trainer, pl_module, "best.ckpt")
-
-
-def _is_monitored(metric: str, monitor: str) -> bool:
-    """`auto` means the plain Fréchet distance, not its kin (`fid_inf...`, `fd_intra_...`, `fid_spatial...`)."""
-    if monitor != "auto":
-        return metric == monitor
-    return re.match(r"fid\d|fd_(?!inf_|intra_|spatial_)", metric) is not None
 
 
 def _warn(message: str) -> None:

@@ -1,7 +1,7 @@
 """Scores the generator while it trains."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -56,15 +56,18 @@ class Evaluate(pl.Callback):
         self._every = every_g_steps
         self._before_training = before_training
         self._batch_norm = batch_norm
-        self._scored_g_step: int | None = None
+        self.scored_g_step: int | None = None
+        """The last iteration whose scores are in the run folder."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores the untrained generator, if asked, and makes up for the evaluation that the run was stopped in."""
         assert isinstance(pl_module, GenerativeModule)
         g_step = pl_module.counters.g_step
         due = self._is_due(g_step) if g_step else self._before_training
-        missing = due and all(result["g_step"] != g_step for result in self._run.results())
-        if trainer.strategy.broadcast(missing):  # what rank 0 has written counts
+        there = any(self._is_own(result, pl_module) for result in self._run.results())
+        if trainer.strategy.broadcast(there):  # what rank 0 has written counts
+            self.scored_g_step = g_step
+        elif due:
             self._score(trainer, pl_module)
 
     def on_train_batch_end(
@@ -78,11 +81,17 @@ class Evaluate(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Scores the end of training."""
         assert isinstance(pl_module, GenerativeModule)
-        if self._scored_g_step != pl_module.counters.g_step:
+        if self.scored_g_step != pl_module.counters.g_step:
             self._score(trainer, pl_module)
 
     def _is_due(self, g_step: int) -> bool:
         return self._every is not None and g_step % self._every == 0
+
+    def _is_own(self, result: Mapping[str, Any], module: GenerativeModule) -> bool:
+        """Whether a score is this iteration's, and not one that `ganlab evaluate` found in another way."""
+        how = {"generator": _weights(module), "seed": self._seed, "truncation": 1.0, "method": None}
+        said = result["protocol"]
+        return result["g_step"] == module.counters.g_step and all(said.get(key) == how[key] for key in how)
 
     def _score(self, trainer: pl.Trainer, module: GenerativeModule) -> None:
         """Writes the scores of this iteration; nothing, if the run is asked to end before they are there."""
@@ -96,7 +105,7 @@ class Evaluate(pl.Callback):
             results = score(
                 self._evaluation,
                 module.sampling_generator,
-                which="raw" if module.ema is None else "ema",
+                which=_weights(module),
                 seed=self._seed,
                 batch_norm=self._batch_norm,
                 rank=trainer.global_rank,
@@ -105,9 +114,14 @@ class Evaluate(pl.Callback):
             )
         except StopWork:
             return
-        self._scored_g_step = module.counters.g_step
+        self.scored_g_step = module.counters.g_step
         if not trainer.is_global_zero:
             return
         seconds, g_step = round(time.monotonic() - started, 3), module.counters.g_step
         self._run.append_results({"g_step": g_step, **vars(result), "seconds": seconds} for result in results)
         self._tracker.log_scalars(g_step, {f"eval/{result.metric}": result.value for result in results})
+
+
+def _weights(module: GenerativeModule) -> str:
+    """Names the weights that are scored."""
+    return "raw" if module.ema is None else "ema"

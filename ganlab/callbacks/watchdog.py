@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ganlab.callbacks.recorder import Recorder
 from ganlab.config import Config
+from ganlab.directions import cost
 from ganlab.errors import DivergedError
 from ganlab.images import to_float
 from ganlab.modules.generative import GenerativeModule
@@ -30,11 +31,12 @@ DISTANCE_FLOOR = 0.01
 """Share of the distance between real images; over the same seeds it was 0.08 or more from the first look on, and a
 constant has 0."""
 
-DISTANCE_GROWTH = 2.0
-"""A Fréchet distance this many times its best: far more than sampling noise at 1,000 images (a few per cent)."""
+SCORE_GROWTH = 2.0
+"""A score of which lower is better at this many times its best: of a Fréchet distance far more than sampling noise at
+1,000 images (a few per cent). Where both intervals are known (KID near 0 is all noise), they must not meet either."""
 
-SHARE_FALL = 0.5
-"""Recall, coverage or covered modes below this share of their best."""
+SCORE_FALL = 0.5
+"""A score of which higher is better below this share of its best."""
 
 WON_LOSS, WON_MARGIN = 0.01, 0.5
 """D's loss at which it is all but always right (a logistic loss of 0.01 is a probability of 0.995), while D(real) is
@@ -151,12 +153,12 @@ class Watchdog(pl.Callback):
         for latest in {result["metric"]: result for result in results if result["g_step"] == g_step}.values():
             metric, value = latest["metric"], latest["value"]
             history = [
-                result["value"]
+                result
                 for result in results
                 if (result["metric"], result["protocol"]) == (metric, latest["protocol"])
                 and result["value"] is not None
             ]
-            if value is None or (judged := judge(metric, value, history)) is None:
+            if value is None or (judged := judge(latest, history)) is None:
                 continue
             best, fallen = judged
             falls += self._observe(
@@ -203,18 +205,26 @@ def mean_distance(images: Tensor) -> float:
     return float(torch.nn.functional.pdist(flat).mean()) / flat.shape[1] ** 0.5
 
 
-def judge(metric: str, value: float, history: list[float]) -> tuple[float, bool] | None:
-    """Returns the best score so far and whether `value` is a fall from it; `None` for metrics that are not watched.
+def judge(latest: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> tuple[float, bool] | None:
+    """Returns the best score so far and whether the latest is a fall from it.
 
     Args:
-        metric: key.
-        value: the latest score.
-        history: all scores by the same protocol, the latest among them.
+        latest: result with a finite value.
+        history: all such results by the same protocol, the latest among them.
+
+    Returns:
+        `None` where neither way is better.
     """
-    if metric.startswith(("fid", "fd_")):
-        best = min(history)
-        return best, value > DISTANCE_GROWTH * best
-    if metric.startswith(("recall", "coverage", "modes")):
-        best = max(history)
-        return best, value < SHARE_FALL * best
-    return None
+    way = latest["better"]
+    if way is None:
+        return None
+    best = min(history, key=lambda result: cost(result["value"], way))
+    value, limit = latest["value"], best["value"]
+    fallen = value > SCORE_GROWTH * limit if way == "lower" else value < SCORE_FALL * limit
+    # A multiple of what is not positive (KID, extrapolated distances) says nothing.
+    return limit, limit > 0 and fallen and not _overlap(latest.get("ci95"), best.get("ci95"))
+
+
+def _overlap(one: Sequence[float] | None, other: Sequence[float] | None) -> bool:
+    """Whether two intervals meet, where both are known."""
+    return one is not None and other is not None and one[0] <= other[1] and other[0] <= one[1]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ganlab.comparison import fingerprint, is_lower_better
+from ganlab.comparison import fingerprint
 from ganlab.config import NOT_MATHEMATICS
+from ganlab.directions import Better, agreed
 from ganlab.reading.curves import AXES, Array, Curves
 from ganlab.reading.documents import plain
 from ganlab.reading.run import Run
@@ -49,29 +50,28 @@ def describe_runs(runs: Sequence[Run], common: Mapping[str, Any]) -> dict[str, A
     """
     protocols: dict[str, dict[str, Any]] = {}
     described = [_describe(run, common, protocols) for run in runs]
-    metrics = {metric: is_lower_better(metric) for run in described for metric in run["scores"]}
     return {
         "runs": described,
         "protocols": protocols,
-        "lowerIsBetter": metrics,
         "notMathematics": NOT_MATHEMATICS,
     }
 
 
 def _describe(run: Run, common: Mapping[str, Any], protocols: dict[str, dict[str, Any]]) -> dict[str, Any]:
     scores: dict[str, list[list[Any]]] = {}
+    said: dict[str, list[Better | None]] = {}
     named: list[tuple[Mapping[str, Any], str]] = []  # a run has few protocols, and many results of each
     for result in run.results:
         name = next((known for protocol, known in named if protocol == result["protocol"]), None)
         if name is None:
-            agreed = fingerprint(result["protocol"])
-            name = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()[:10]
+            compared = fingerprint(result["protocol"])
+            name = hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:10]
             named.append((result["protocol"], name))
             if name not in protocols:
-                protocols[name] = _short(agreed)
-        scores.setdefault(_cut(result["metric"]), []).append(
-            [result["g_step"], result["value"], name, result["ci95"]]
-        )
+                protocols[name] = _short(compared)
+        metric = _cut(result["metric"])
+        scores.setdefault(metric, []).append([result["g_step"], result["value"], name, result["ci95"]])
+        said.setdefault(metric, []).append(result["better"])
     left = {key: value for key, value in run.config.items() if key not in common or common[key] != value}
     return {
         "id": run.place.id,
@@ -86,6 +86,7 @@ def _describe(run: Run, common: Mapping[str, Any], protocols: dict[str, dict[str
         "seconds": run.seconds,
         "settings": {_cut(key, 200): _short(value) for key, value in left.items()},
         "scores": scores,
+        "better": {metric: agreed(ways) for metric, ways in said.items()},
         "curves": [_cut(name, 200) for name in run.last if name not in (*AXES, "d_step")],
         "grids": run.grids,
         "warnings": [_short(each) for each in run.warnings[-MAX_WARNINGS:]],

@@ -44,6 +44,7 @@ class ClassificationAccuracy(GeneratorProbe):
     """
 
     needs_reference = True
+    higher_is_better = True
 
     def __init__(self, epochs: int, bootstrap: int, seed: int = 0) -> None:
         if epochs < 1:
@@ -62,8 +63,13 @@ class ClassificationAccuracy(GeneratorProbe):
             "classifier_seed": self._seed,
         }
 
-    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
+    def keys(self, extractor: str, num_samples: int, split: str | None) -> tuple[str, ...]:
         """Returns `cas_train_on_fake_<num>_<split>` and `cas_train_on_real_<num>_<split>`."""
+        end = f"{count_name(num_samples)}_{split}"
+        return f"cas_train_on_fake_{end}", f"cas_train_on_real_{end}"
+
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
+        """Returns an accuracy by each of the keys."""
         fake_labels, reference = context.sampler.labels, context.reference
         if fake_labels is None or reference is None or reference.labels is None:
             lacking = (
@@ -75,10 +81,10 @@ class ClassificationAccuracy(GeneratorProbe):
         fakes = context.fakes(torch.arange(context.num_samples)), fake_labels.cpu()
         reals = _spread(reference, context.num_samples)
         num_classes = 1 + int(max(fakes[1].max(), reference.labels.max()))
-        end = f"{count_name(context.num_samples)}_{reference.split}"
+        of_fakes, of_reals = self.keys(context.extractor.name, context.num_samples, reference.split)
         return {
-            f"cas_train_on_fake_{end}": self._accuracy(fakes, reals, num_classes, context.device),
-            f"cas_train_on_real_{end}": self._accuracy(reals, fakes, num_classes, context.device),
+            of_fakes: self._accuracy(fakes, reals, num_classes, context.device),
+            of_reals: self._accuracy(reals, fakes, num_classes, context.device),
         }
 
     def _accuracy(

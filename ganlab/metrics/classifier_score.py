@@ -70,6 +70,7 @@ class ClassifierScore(GeneratorMetric):
     """
 
     higher_is_better = True
+    quantities = ("cs",)
 
     def __init__(self, num_splits: int, bootstrap: int) -> None:
         super().__init__(keeps=("logits",))

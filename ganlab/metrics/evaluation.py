@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, distributed
 
 from ganlab.determinism import deterministic_where_possible
+from ganlab.directions import Better, better
 from ganlab.errors import ConfigurationError
 from ganlab.images import checked
 from ganlab.interfaces import FeatureExtractor, ImageData
@@ -34,6 +35,8 @@ class Score:
     value: float
     protocol: dict[str, Any]
     """Plain data, ready for JSON."""
+    better: Better | None = None
+    """Which way is up; `None`: neither."""
     std: float | None = None
     """Standard deviation over splits, subsets or classes, where the metric is a mean over them."""
     ci95: tuple[float, float] | None = None
@@ -336,4 +339,7 @@ class Evaluation:
             "num_samples": self.num_samples,
             **task.metric.details,
         }
-        return [Score(key, protocol=dict(whole), **x._asdict()) for key, x in estimates.items()]
+        way = better(task.metric.higher_is_better)
+        return [
+            Score(key, protocol=dict(whole), better=way, **each._asdict()) for key, each in estimates.items()
+        ]

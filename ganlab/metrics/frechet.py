@@ -111,6 +111,7 @@ class FrechetDistance(GeneratorMetric):
     def __init__(self, spatial: bool = False) -> None:
         super().__init__(keeps=("spatial" if spatial else "features",), max_kept=MAX_ROWS)
         self._spatial = spatial
+        self.quantities = ("fd_spatial" if spatial else "fd",)
 
     @property
     def reference_parts(self) -> tuple[str, ...]:
@@ -154,7 +155,7 @@ class FrechetDistance(GeneratorMetric):
             rows = self.kept("spatial" if self._spatial else "features")
             without = distances_without_each(rows, fakes, mean, root_factor(covariance))
             ci95 = normal_interval(value, variance_without_each(without, int(self.num)))
-        return {"fd_spatial" if self._spatial else "fd": Estimate(value, ci95=ci95)}
+        return {self.quantities[0]: Estimate(value, ci95=ci95)}
 
 
 class FrechetInfinity(GeneratorMetric):
@@ -178,6 +179,7 @@ class FrechetInfinity(GeneratorMetric):
 
     needs_reference = True
     higher_is_better = False
+    quantities = ("fd_inf",)
 
     def __init__(self, num_points: int) -> None:
         super().__init__(keeps=("features",))

@@ -66,6 +66,7 @@ class IntraClassFrechet(GeneratorMetric):
 
     needs_reference = True
     higher_is_better = False
+    quantities = ("fd_intra",)
 
     def __init__(self) -> None:
         super().__init__(keeps=("features", "labels"))

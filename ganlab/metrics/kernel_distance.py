@@ -165,6 +165,7 @@ class KernelDistance(GeneratorMetric):
 
     needs_reference = True
     higher_is_better = False
+    quantities = ("kd",)
 
     def __init__(self, num_subsets: int, subset_size: int) -> None:
         super().__init__(keeps=("features",))

@@ -35,6 +35,11 @@ class GeneratorMetric(Metric, ABC):
     """
 
     full_state_update = False
+    higher_is_better: bool | None = None
+    """Which values are better, of all quantities alike: larger ones (`True`), smaller ones (`False`), or neither
+    (`None`, where nothing is declared). What has no direction is never ranked, and no monitor."""
+    quantities: tuple[str, ...] = ()
+    """Names of what `compute` returns; empty where that is not known before."""
     needs_reference: ClassVar[bool] = False
     """Whether `set_reference` has to be called before `update`."""
 
@@ -75,6 +80,11 @@ class GeneratorMetric(Metric, ABC):
     @abstractmethod
     def compute(self) -> dict[str, Estimate]:
         """Returns estimates by the name of the quantity (`fd`, `cs`, ...), over all ranks."""
+
+    def keys(self, extractor: str, num_samples: int, split: str | None) -> tuple[str, ...]:
+        """Returns the metric keys that `scores` will return, as far as `quantities` says; arguments as there."""
+        split = split if self.needs_reference else None
+        return tuple(metric_key(name, extractor, num_samples, split) for name in self.quantities)
 
     def scores(self, extractor: str, num_samples: int, split: str | None) -> dict[str, Estimate]:
         """Returns estimates by metric key, e.g. `{"fid50k_train": Estimate(3.2)}`; every rank has to call it.

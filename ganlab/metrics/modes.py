@@ -56,6 +56,7 @@ class ModesCovered(GeneratorMetric):
     """
 
     higher_is_better = True
+    quantities = ("modes", "high_quality")
     counts: Tensor
     num: Tensor
 

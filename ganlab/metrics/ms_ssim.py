@@ -87,7 +87,7 @@ def _similarity(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class MSSSIM(GeneratorProbe):
-    """Mean MS-SSIM of random pairs of generated images; lower is more diverse, and noise is most diverse of all.
+    """Mean MS-SSIM of random pairs of generated images, of which neither way is better: noise has the lowest.
 
     Odena, Olah and Shlens 2017, section 4.2, arXiv 1610.09585: pairs are of one class where there are labels. Compare
     it with the value of real images alone. The interval heeds that pairs share images.
@@ -99,6 +99,8 @@ class MSSSIM(GeneratorProbe):
     Raises:
         ConfigurationError: fewer than two pairs.
     """
+
+    higher_is_better = None
 
     def __init__(self, num_pairs: int, seed: int = 0) -> None:
         if num_pairs < 2:
@@ -118,8 +120,12 @@ class MSSSIM(GeneratorProbe):
             "pairs": "within a class",
         }
 
+    def keys(self, extractor: str, num_samples: int, split: str | None) -> tuple[str]:
+        """Returns `ms_ssim_<num>`."""
+        return (f"ms_ssim_{count_name(num_samples)}",)
+
     def scores(self, context: ProbeContext) -> dict[str, Estimate]:
-        """Returns `ms_ssim_<num>`, a value in [0, 1]."""
+        """Returns a value in [0, 1] by its key."""
         num = context.num_samples
         first, second = random_pairs(context.sampler.labels, num, self._num_pairs, self._seed)
         places, found = torch.cat([first, second]).unique(return_inverse=True)
@@ -136,7 +142,8 @@ class MSSSIM(GeneratorProbe):
         values = torch.cat(parts).cpu()
         mean = float(values.mean())
         ci95 = normal_interval(mean, variance_over_pairs(values, first, second))
-        return {f"ms_ssim_{count_name(context.num_samples)}": Estimate(mean, ci95=ci95)}
+        (key,) = self.keys(context.extractor.name, num, None)
+        return {key: Estimate(mean, ci95=ci95)}
 
 
 def variance_over_pairs(values: Tensor, first: Tensor, second: Tensor) -> float:

@@ -91,6 +91,8 @@ class PathLength(GeneratorProbe):
         ConfigurationError: values out of range.
     """
 
+    higher_is_better = False
+
     def __init__(
         self,
         distance: ImageDistance | None = None,
@@ -123,14 +125,17 @@ class PathLength(GeneratorProbe):
             "path_seed": self._seed,
         }
 
-    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
+    def keys(self, extractor: str, num_samples: int, split: str | None) -> tuple[str]:
         """Returns `ppl_<distance or extractor>_<num>`."""
+        return (f"ppl_{self._distance.name if self._distance else extractor}_{count_name(num_samples)}",)
+
+    def scores(self, context: ProbeContext) -> dict[str, Estimate]:
+        """Returns the length by its key."""
         if self._distance is not None:
             self._distance.to(context.device)
         distance = self._distance or FeatureDistance(context.extractor)
-        name = self._distance.name if self._distance else context.extractor.name
-        lengths = self._lengths(context, distance)
-        return {f"ppl_{name}_{count_name(context.num_samples)}": path_length(lengths, self._discard_percent)}
+        (key,) = self.keys(context.extractor.name, context.num_samples, None)
+        return {key: path_length(self._lengths(context, distance), self._discard_percent)}
 
     def _lengths(self, context: ProbeContext, distance: "ImageDistance | FeatureDistance") -> Tensor:
         """Returns d / epsilon^2 along each path, float64 `(N,)`."""

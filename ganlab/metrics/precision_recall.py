@@ -1,7 +1,7 @@
 """Fidelity apart from variety: improved precision and recall, density and coverage."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,6 +82,8 @@ class NeighbourMetric(GeneratorMetric):
 
     The interval of the first number resamples fakes, that of the second reals; the balls stay.
 
+    Subclasses name both in `quantities`.
+
     Args:
         num_neighbours: k, >= 1.
         bootstrap: resamples for the confidence intervals; 0: none.
@@ -89,8 +91,6 @@ class NeighbourMetric(GeneratorMetric):
 
     needs_reference = True
     higher_is_better = True
-    quantities: ClassVar[tuple[str, str]]
-    """Names of the two numbers."""
 
     def __init__(self, num_neighbours: int, bootstrap: int) -> None:
         super().__init__(keeps=("features",))

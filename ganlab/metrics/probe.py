@@ -78,6 +78,8 @@ class GeneratorProbe(ABC):
     calls it on the same context and computes the same scores.
     """
 
+    higher_is_better: bool | None = None
+    """As of `GeneratorMetric`: `True`, `False`, or `None` for neither."""
     needs_reference: ClassVar[bool] = False
     """Whether `context.reference` has to be given; then its identity is part of the protocol."""
 
@@ -85,6 +87,16 @@ class GeneratorProbe(ABC):
     def details(self) -> dict[str, Any]:
         """What else belongs to the protocol of these scores: seeds, counts, architectures."""
         return {}
+
+    def keys(self, extractor: str, num_samples: int, split: str | None) -> tuple[str, ...]:
+        """Returns the metric keys that `scores` will return; empty where they are not known before.
+
+        Args:
+            extractor: name of the extractor.
+            num_samples: number of generated images.
+            split: split of the reference data; `None` where there is none.
+        """
+        return ()
 
     @abstractmethod
     def scores(self, context: ProbeContext) -> dict[str, Estimate]:

@@ -14,7 +14,7 @@ from ganlab.reading.folder import Snapshot
 from ganlab.reading.lines import Cursor
 from ganlab.reading.run import Place, Run
 
-_VERSION = 1
+_VERSION = 2
 _MAX_RUNS = 5000
 """The oldest beyond these are forgotten."""
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from ganlab.directions import better_of
 from ganlab.reading.curves import Curves
 from ganlab.reading.documents import number, parse_config, parse_object, plain
 from ganlab.reading.files import Stamp, UnreadableError, open_file, open_folder, read_whole, stamp
@@ -195,6 +196,7 @@ def _as_result(line: Line) -> Result | None:
         "g_step": int(g_step),
         "metric": line["metric"],
         "value": number(line.get("value")),
+        "better": better_of(line),
         "protocol": plain(line["protocol"]),
         "ci95": ends if len(ends) == 2 and None not in ends else None,
     }

@@ -12,7 +12,7 @@ from ganlab.config import identity
 from ganlab.reading.lines import Cursor
 
 Result = Mapping[str, Any]
-"""One line of `results.jsonl`: at least `g_step`, `metric`, `value` (a finite number or `None`) and `protocol`."""
+"""One line of `results.jsonl`: at least `g_step`, `metric`, `value` (finite or `None`), `better` and `protocol`."""
 
 
 @cache

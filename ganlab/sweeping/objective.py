@@ -1,12 +1,12 @@
 """The number that a run is judged by in a search."""
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganlab.directions import AUTO, is_meant
 from ganlab.errors import ConfigurationError
 from ganlab.files import read_json_lines
 
@@ -28,7 +28,7 @@ class Objective:
         score: `best` or `last` of the run's evaluations.
     """
 
-    metric: str = "auto"
+    metric: str = AUTO
     direction: str = "minimize"
     score: str = "best"
 
@@ -48,7 +48,7 @@ class Objective:
 
     def scores(self, run_dir: Path | str) -> list[tuple[int, float]]:
         """Returns `(g_step, value)` of each evaluation that a run has written so far, in order."""
-        lines = [line for line in _results(run_dir) if self._is_meant(line["metric"])]
+        lines = [line for line in _results(run_dir) if is_meant(line["metric"], self.metric)]
         # Of several Fréchet distances (against both splits, say) the first one counts.
         return [
             (line["g_step"], line["value"])
@@ -67,11 +67,6 @@ class Objective:
         return (
             f"hydra.sweeper.objective={self.metric}: the run has no such score; its results.jsonl has {there}"
         )
-
-    def _is_meant(self, metric: str) -> bool:
-        if self.metric != "auto":
-            return metric == self.metric
-        return re.match(r"fid\d|fd_(?!inf_|intra_|spatial_)", metric) is not None
 
 
 def _results(run_dir: Path | str) -> list[dict[str, Any]]:

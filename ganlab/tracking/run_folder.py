@@ -17,6 +17,7 @@ import yaml
 from tqdm import tqdm
 
 from ganlab.config import Config, with_later_keys
+from ganlab.directions import better_of
 from ganlab.errors import ConfigurationError, DataError, StorageError
 from ganlab.files import append_lines, is_disk_full, read_json_lines, sweep_parts, write_atomically
 from ganlab.redaction import redact
@@ -51,6 +52,7 @@ class RunFolder:
         self._lock: IO[str] | None = None
         self._status: dict[str, Any] = {}
         self._waiting: dict[str, str] = {}
+        self._waiting_results: list[Any] = []
         self.facts: dict[str, Any] = {}
         """Further fields of `run.json`, known before the folder is opened."""
         self.documents: dict[str, Any] = {}
@@ -128,6 +130,8 @@ class RunFolder:
         self._status |= {"status": status, "ended": ended, **fields}
         path = self.path / "run.json"
         try:
+            if self._waiting_results:
+                self._write_results(self.path / "results.jsonl")
             for name in list(self._waiting):
                 append_lines(self.path / name, self._waiting[name])
                 del self._waiting[name]
@@ -164,8 +168,19 @@ class RunFolder:
         self._append("warnings.jsonl", warning)
 
     def append_results(self, results: Iterable[Mapping[str, Any]]) -> None:
-        """Appends the scores of one evaluation to `results.jsonl`, in one write: a kill leaves all of them or none."""
-        self._append("results.jsonl", *results)
+        """Adds the scores of one evaluation to `results.jsonl`: a kill at any moment leaves all of them there or none.
+
+        A score has one line: one that is there already (of the same metric, `g_step` and protocol) is not added again,
+        and takes the old one's place where its value has changed.
+        """
+        self._waiting_results += [without_nan(result) for result in results]
+        path = self.path / "results.jsonl"
+        try:
+            self._write_results(path)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise _cannot_be_written(path, error) from error
+            _say_disk_is_full(path)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns the lines of `metrics.jsonl`, one for each `g_step`: after a resumption the later line counts."""
@@ -185,8 +200,9 @@ class RunFolder:
         return {}
 
     def results(self) -> list[dict[str, Any]]:
-        """Returns the lines of `results.jsonl` in order."""
-        return list(read_json_lines(self.path / "results.jsonl"))
+        """Returns the lines of `results.jsonl` in order, `better` among their fields whichever version wrote them."""
+        lines = read_json_lines(self.path / "results.jsonl")
+        return [{**line, "better": better_of(line)} for line in lines]
 
     def last_sample_grid(self) -> Path | None:
         """Returns the newest file of `samples/`."""
@@ -206,10 +222,23 @@ class RunFolder:
             if not is_disk_full(error) or len(lines) > _MAX_WAITING_CHARACTERS:
                 raise _cannot_be_written(path, error) from error
             if not was_full:
-                tqdm.write(
-                    f"ganlab: warning: {path}: the disk is full; its lines wait in memory until there is space",
-                    file=sys.stderr,
-                )
+                _say_disk_is_full(path)
+
+    def _write_results(self, path: Path) -> None:
+        """Writes the results that wait, and those of the file that they do not replace."""
+        with (self.path / ".results.lock").open("a") as lock:  # `ganlab evaluate` may score a run that trains
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            there = list(read_json_lines(path))
+            known = {_score_of(line): line.get("value") for line in there}
+            new = {_score_of(line): line for line in self._waiting_results}
+            changed = {
+                key: line for key, line in new.items() if key not in known or line["value"] != known[key]
+            }
+            if changed:
+                kept = [line for line in there if _score_of(line) not in changed]
+                lines = "".join(json.dumps(line) + "\n" for line in [*kept, *changed.values()])
+                write_atomically(path, lines.encode())
+        self._waiting_results = []
 
     def _take_lock(self) -> None:
         """Locks the folder; the system frees the lock when its process dies, however it dies."""
@@ -229,6 +258,18 @@ class RunFolder:
         lock.flush()
         _LOCKS.add(lock)
         self._lock = lock
+
+
+def _score_of(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns what makes a result another score than others."""
+    return result.get("g_step"), result.get("metric"), json.dumps(result.get("protocol"), sort_keys=True)
+
+
+def _say_disk_is_full(path: Path) -> None:
+    tqdm.write(
+        f"ganlab: warning: {path}: the disk is full; its lines wait in memory until there is space",
+        file=sys.stderr,
+    )
 
 
 def _cannot_be_written(path: Path, error: OSError) -> StorageError:

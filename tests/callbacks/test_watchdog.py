@@ -157,7 +157,7 @@ def test_falling_scores_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     values = iter([8.0, 7.0, 3.0, 2.0, 1.0])
     monkeypatch.setattr(
-        evaluation, "score", lambda *_, **__: [Score("modes_points_32", next(values), {"seed": 0})]
+        evaluation, "score", lambda *_, **__: [Score("modes_points_32", next(values), {"seed": 0}, "higher")]
     )
     run(tmp_path / "run", *POINTS, "metrics=modes", "evaluate.every_g_steps=2", "budget.g_steps=10")
     (warning,) = (line for line in warnings_of(tmp_path / "run") if line["kind"] == "modes_points_32")
@@ -199,10 +199,29 @@ def test_mean_distance_by_hand() -> None:
     assert mean_distance(images[:1]) == 0.0
 
 
+def judged(better: str | None, value: float, *earlier: float, **fields: Any) -> tuple[float, bool] | None:
+    latest = {"value": value, "better": better, **fields}
+    return judge(latest, [*({**latest, "value": each, **fields} for each in earlier), latest])
+
+
 def test_scores_are_judged_in_their_direction() -> None:
-    """Catches swapped directions and `>=`."""
-    assert judge("fid50k_train", 21.0, [30.0, 10.0, 21.0]) == (10.0, True)
-    assert judge("fd_efflite0_2k_train", 20.0, [10.0, 20.0]) == (10.0, False)
-    assert judge("recall50k_train", 0.2, [0.1, 0.5, 0.2]) == (0.5, True)
-    assert judge("coverage50k_train", 0.3, [0.5, 0.3]) == (0.5, False)
-    assert judge("is50k", 1.0, [9.0, 1.0]) is None
+    """Catches swapped directions and `>=`, a metric without direction that is judged, and multiples of a negative."""
+    assert judged("lower", 21.0, 30.0, 10.0) == (10.0, True)
+    assert judged("lower", 20.0, 10.0) == (10.0, False)
+    assert judged("higher", 0.2, 0.1, 0.5) == (0.5, True)
+    assert judged("higher", 0.3, 0.5) == (0.5, False)
+    assert judged(None, 1.0, 9.0) is None
+    assert judged("lower", 0.1, -0.1) == (-0.1, False)
+
+
+def test_noise_is_no_fall() -> None:
+    """Catches: a KID near 0, all noise, that has doubled; intervals that are compared the wrong way round."""
+    assert judge_intervals((0.5, 3.0), (0.1, 1.5)) == (1.0, False)
+    assert judge_intervals((2.0, 4.0), (0.1, 1.5)) == (1.0, True)
+
+
+def judge_intervals(latest: tuple[float, float], best: tuple[float, float]) -> tuple[float, bool] | None:
+    results = [
+        {"value": value, "better": "lower", "ci95": ends} for value, ends in ((1.0, best), (3.0, latest))
+    ]
+    return judge(results[1], results)

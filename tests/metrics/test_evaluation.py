@@ -436,9 +436,10 @@ def test_two_ranks_score_as_one(tmp_path: Path) -> None:
 
 
 def test_metric_contract() -> None:
-    """Every metric says which way is better, for `checkpoint.monitor`."""
+    """Every metric says which way is better and which keys it writes, for `checkpoint.monitor`."""
     for metric in _all_metrics().values():
         assert metric.higher_is_better is not None
+        assert metric.keys("pixels", 100, "train")
 
 
 if __name__ == "__main__":

@@ -64,10 +64,10 @@ const app = {
   },
 
   chooseBest(metric, num) {
-    const sign = app.runs.lowerIsBetter(metric) ? 1 : -1;
+    const sign = app.runs.better(metric) === "higher" ? -1 : 1;
     const scored = app.filtered
       .map((run) => ({ run, score: app.runs.score(run, metric, state.get("scores")) }))
-      .filter(({ score }) => score);
+      .filter(({ score }) => Number.isFinite(score?.value));
     scored.sort((a, b) => sign * (a.score.value - b.score.value));
     app.setChosen(scored.slice(0, num).map(({ run }) => run.id));
   },

@@ -8,6 +8,11 @@ export function formatNumber(value, digits = 4) {
   return String(Number(value.toPrecision(digits)));
 }
 
+/** A score; `nan` where a run ended with no finite number. */
+export function formatScore(value) {
+  return Number.isNaN(value) ? "nan" : formatNumber(value);
+}
+
 /** Whole numbers with thin spaces between thousands. */
 export function formatCount(value) {
   return typeof value === "number" && Number.isFinite(value)

@@ -9,7 +9,8 @@ export class Runs {
   all = [];
   protocols = new Map();
   #byId = new Map();
-  #lowerIsBetter = new Map();
+  /** By metric, once asked for: which way is up. */
+  #better = new Map();
   #common = {};
   #notMathematics = [];
   /** What differs in lists of runs that have been asked for. */
@@ -24,7 +25,7 @@ export class Runs {
     }
     this.#notMathematics = answer.notMathematics;
     for (const [name, protocol] of Object.entries(answer.protocols)) this.protocols.set(name, protocol);
-    for (const [name, lower] of Object.entries(answer.lowerIsBetter)) this.#lowerIsBetter.set(name, lower);
+    this.#better.clear();
     for (const run of answer.runs) this.#byId.set(run.id, this.#complete(run));
     this.all = answer.order.map((id) => this.#byId.get(id)).filter(Boolean);
     const kept = new Set(answer.order);
@@ -38,7 +39,8 @@ export class Runs {
     const running = run.facts.status === "running";
     const silent = running && Date.now() / 1000 - run.written > silentAfterSeconds;
     const status = !run.readable ? "unreadable" : silent ? "silent" : String(run.facts.status ?? "unknown");
-    return { ...run, scores, settings, status, own: Object.keys(run.settings), seed: settings.get("seed") };
+    const better = new Map(Object.entries(run.better));
+    return { ...run, scores, better, settings, status, own: Object.keys(run.settings), seed: settings.get("seed") };
   }
 
   get(id) {
@@ -49,8 +51,13 @@ export class Runs {
     return this.all.filter(parseFilter(text));
   }
 
-  lowerIsBetter(metric) {
-    return this.#lowerIsBetter.get(metric) ?? true;
+  /** Which way of a metric is up, as its result lines say: "lower", "higher", or null for neither. */
+  better(metric) {
+    if (!this.#better.has(metric)) {
+      const said = new Set(this.all.map((run) => run.better.get(metric)).filter(Boolean));
+      this.#better.set(metric, said.size === 1 ? [...said][0] : null);
+    }
+    return this.#better.get(metric);
   }
 
   /** Metrics of some runs, those that most of them have first. */
@@ -100,17 +107,21 @@ export class Runs {
     return keys.filter((key) => isChoice(key) || runs.every((run) => run.settings.has(key))).slice(0, num);
   }
 
-  /** The last score of a run, or the best by the same protocol: `{ step, value, protocol, interval }`, or null. */
+  /**
+   * The last score of a run, or the best by the same protocol: `{ step, value, protocol, interval }`, or null where it
+   * has none. The value is NaN where the run ended so; the last is all there is where neither way is better.
+   */
   score(run, metric, pick) {
     const latest = new Map((run.scores.get(metric) ?? []).map((each) => [each[0], each]));
-    const found = [...latest.values()].filter((each) => each[1] !== null).sort((a, b) => a[0] - b[0]);
+    const found = [...latest.values()].sort((a, b) => a[0] - b[0]);
     if (!found.length) return null;
-    const sign = this.lowerIsBetter(metric) ? 1 : -1;
+    const way = this.better(metric);
+    const sign = way === "higher" ? -1 : 1;
     const last = found.at(-1);
-    const alike = found.filter((each) => each[2] === last[2]);
-    const chosen = pick === "best" ? alike.reduce((a, b) => (sign * b[1] < sign * a[1] ? b : a)) : last;
+    const alike = found.filter((each) => each[2] === last[2] && each[1] !== null);
+    const chosen = pick === "best" && way && alike.length ? alike.reduce((a, b) => (sign * b[1] < sign * a[1] ? b : a)) : last;
     const [step, value, protocol, interval] = chosen;
-    return { step, value, protocol, interval };
+    return { step, value: value ?? NaN, protocol, interval };
   }
 
   /** Rows of a table: runs that differ only in the seed together, or each by itself. */

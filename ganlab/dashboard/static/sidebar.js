@@ -2,7 +2,7 @@
 
 import { colourOf } from "./colours.js";
 import { choice, h } from "./elements.js";
-import { formatAge, formatCount, formatDifferences, formatKey, formatNumber, formatSetting } from "./format.js";
+import { formatAge, formatCount, formatDifferences, formatKey, formatScore, formatSetting } from "./format.js";
 import { groupBy } from "./runs.js";
 import * as state from "./state.js";
 import { windowed } from "./window.js";
@@ -79,7 +79,7 @@ export function buildSidebar(root, app) {
         h("span", { class: "name" }, run.name),
         h("span", { class: "detail" }, h("i", { class: `status ${run.status}`, title: statusWord(run) }), detail),
       ),
-      h("span", { class: "figure" }, score ? formatNumber(score.value) : "", h("small", {}, formatCount(run.g_steps))),
+      h("span", { class: "figure" }, score ? formatScore(score.value) : "", h("small", {}, formatCount(run.g_steps))),
     );
   }
 
@@ -151,7 +151,7 @@ export function buildSidebar(root, app) {
         h("span", {}, `${app.chosen.length} of ${found.length} chosen`),
         button("all", "Choose all runs that fit the filter", () => app.chooseAll(found, true)),
         button("none", "Choose no run", () => state.set({ runs: "-" })),
-        headline ? button("best 5", `Choose the five best by ${headline}`, () => app.chooseBest(headline, 5)) : null,
+        headline && app.runs.better(headline) ? button("best 5", `Choose the five best by ${headline}`, () => app.chooseBest(headline, 5)) : null,
       ),
       choice("Group by", options, state.get("group"), (group) => state.set({ group })),
     );

@@ -32,7 +32,7 @@ export function scatterView(root, app) {
     const labels = shortKeys(keys);
     const points = runs
       .map((run) => ({ run, score: app.runs.score(run, metric, pick) }))
-      .filter(({ score }) => score)
+      .filter(({ score }) => Number.isFinite(score?.value))
       .map(({ run, score }) => ({ run, value: score.value, protocol: score.protocol }));
     const rows = points.map((point) => ({ cells: new Map([[metric, { protocols: [point.protocol] }]]) }));
     const conflict = app.runs.conflict(rows, metric);
@@ -42,10 +42,12 @@ export function scatterView(root, app) {
       choice("Against", keys.map((key) => [key, formatKey(key)]), along, (key) => state.set({ along: key })),
     );
     notes.replaceChildren(conflict ? h("p", { class: "conflict" }, h("b", {}, metric), ` is not ranked: protocols differ in ${conflict}`) : "");
-    const shareOf = shares(points, app.runs.lowerIsBetter(metric), conflict);
+    const way = app.runs.better(metric);
+    const ranked = !conflict && way !== null;
+    const shareOf = shares(points, way, ranked);
     body.replaceChildren(
       h("section", { class: "card" }, h("h3", {}, `${metric} against ${formatKey(along)}`), scatterPlot(app, points, along, metric)),
-      h("section", { class: "card" }, h("h3", {}, conflict ? "All keys that differ" : "All keys that differ; bright lines score best"),
+      h("section", { class: "card" }, h("h3", {}, ranked ? "All keys that differ; bright lines score best" : "All keys that differ"),
         parallel(app, points, keys.slice(0, maxAxes), labels, metric, shareOf)),
     );
   }
@@ -54,9 +56,9 @@ export function scatterView(root, app) {
 }
 
 /** How good a point is among all, from 0 to 1, by rank; a middle value where nothing may be ranked. */
-function shares(points, lower, conflict) {
-  const sorted = points.map((point) => point.value).sort((a, b) => (lower ? b - a : a - b));
-  return ({ value }) => (conflict || sorted.length < 2 ? 0.35 : sorted.indexOf(value) / (sorted.length - 1));
+function shares(points, way, ranked) {
+  const sorted = points.map((point) => point.value).sort((a, b) => (way === "lower" ? b - a : a - b));
+  return ({ value }) => (!ranked || sorted.length < 2 ? 0.35 : sorted.indexOf(value) / (sorted.length - 1));
 }
 
 function scatterPlot(app, points, along, metric) {

@@ -2,7 +2,7 @@
 
 import { colourOf } from "../colours.js";
 import { empty, h, switcher } from "../elements.js";
-import { formatCount, formatDuration, formatNumber, formatSetting, formatSize, shortKeys } from "../format.js";
+import { formatCount, formatDuration, formatNumber, formatScore, formatSetting, formatSize, shortKeys } from "../format.js";
 import * as state from "../state.js";
 import { windowed } from "../window.js";
 
@@ -152,13 +152,14 @@ export function tableView(root, app) {
   }
 
   function scoreColumn(metric, rows, conflict) {
-    const lower = app.runs.lowerIsBetter(metric);
-    const means = rows.map((row) => row.cells.get(metric)?.mean).filter((value) => value !== undefined);
-    const best = conflict || means.length < 2 ? undefined : lower ? Math.min(...means) : Math.max(...means);
+    const way = app.runs.better(metric);
+    const [arrow, meaning] = { lower: ["↓", "lower is better"], higher: ["↑", "higher is better"] }[way] ?? ["", "neither lower nor higher is better"];
+    const means = rows.map((row) => row.cells.get(metric)?.mean).filter(Number.isFinite);
+    const best = conflict || !way || means.length < 2 ? undefined : way === "lower" ? Math.min(...means) : Math.max(...means);
     const text = (row) => {
       const cell = row.cells.get(metric);
       if (!cell) return "–";
-      return cell.deviation === null ? formatNumber(cell.mean) : `${formatNumber(cell.mean)} ± ${formatNumber(cell.deviation, 2)} (${cell.num})`;
+      return cell.deviation === null || Number.isNaN(cell.mean) ? formatScore(cell.mean) : `${formatNumber(cell.mean)} ± ${formatNumber(cell.deviation, 2)} (${cell.num})`;
     };
     const title = (cell) =>
       [
@@ -169,10 +170,10 @@ export function tableView(root, app) {
     return {
       name: metric,
       width: widthOf(rows, text, `${metric} ↑`, 30) + 2,
-      lower,
+      way,
       conflict,
       value: (row) => row.cells.get(metric)?.mean,
-      head: heading(metric, `${metric} ${lower ? "↓" : "↑"}`, "figure", conflict ? `not ranked: protocols differ in ${conflict}` : `${lower ? "lower" : "higher"} is better`, conflict),
+      head: heading(metric, `${metric} ${arrow}`.trim(), "figure", conflict ? `not ranked: protocols differ in ${conflict}` : meaning, conflict),
       cell: (row) => {
         const cell = row.cells.get(metric);
         const wins = cell && cell.mean === best;
@@ -205,7 +206,7 @@ export function tableView(root, app) {
     }
     const [by, downwards] = sorting();
     const column = columns.find((each) => each.name === name);
-    const first = column?.lower === false ? `-${name}` : name; // the best first
+    const first = column?.way === "higher" ? `-${name}` : name; // the best first
     state.set({ sort: by === name ? (downwards ? name : `-${name}`) : first });
   }
 
@@ -216,7 +217,8 @@ export function tableView(root, app) {
     const sign = downwards ? -1 : 1;
     const order = (a, b) => {
       const [x, y] = [column.value(a), column.value(b)];
-      if (x === undefined || y === undefined) return (x === undefined) - (y === undefined); // absent ones last
+      const absent = (value) => value === undefined || Number.isNaN(value);
+      if (absent(x) || absent(y)) return absent(x) - absent(y); // last, in either order
       return sign * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), "en", { numeric: true }));
     };
     return [...rows].sort(order);

@@ -26,6 +26,7 @@ def train(config: Config) -> "RunFolder":
     """
     from ganlab import assembly, build, finetuning  # here: a misspelt key must not wait for torch
     from ganlab.determinism import refusal
+    from ganlab.promised import check_monitor
     from ganlab.resume import check_same_data, make_plan
 
     accelerator = config["trainer"]["accelerator"]
@@ -35,6 +36,7 @@ def train(config: Config) -> "RunFolder":
         print("This run is finished; raise its budget to continue it, or set resume=never for another.")
         report(plan.run)
         return plan.run
+    check_monitor(config)
     config["run_dir"] = str(plan.run.path)
     module = assembly.build_module(config)
     module.configure_optimizers()  # what one refuses ends the command before a run folder is made

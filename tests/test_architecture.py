@@ -45,6 +45,7 @@ ROWS = (
     ("scheduling", "finetuning"),
     ("assembly",),
     ("build",),
+    ("promised",),
     ("train", "evaluate", "sample", "compare", "dashboard", "export", "rerun"),
     ("report",),
     ("command",),

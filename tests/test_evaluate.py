@@ -154,11 +154,14 @@ def test_ranks_ask_equally_often() -> None:
 def test_result_carries_its_protocol(tmp_path: Path) -> None:
     run = train(compose_config(*POINTS, FRECHET, "budget.g_steps=1", f"run_dir={tmp_path / 'run'}"))
     result = {result["metric"]: result for result in run.results()}["fd_points_32_train"]
-    assert {"g_step", "metric", "value", "protocol", "std", "ci95", "seconds"} == result.keys()
+    assert {"g_step", "metric", "value", "better", "protocol", "std", "ci95", "seconds"} == result.keys()
     named = "extractor weights_sha256 resize quantisation reference num_samples generator batch_norm truncation seed"
     assert set(f"{named} precision ganlab".split()) <= result["protocol"].keys()
     assert {"name", "split", "num", "sha256"} == result["protocol"]["reference"].keys()
     assert (result["protocol"]["generator"], result["protocol"]["reference"]["num"]) == ("ema", 400)
+    lines = [json.loads(line) for line in (run.path / "results.jsonl").read_text().splitlines()]
+    written = {line["metric"].split("_")[0]: line["better"] for line in lines}
+    assert written == {"fd": "lower", "modes": "higher", "high": "higher"}
 
 
 def test_best_checkpoint_is_that_of_the_best_score(tmp_path: Path) -> None:

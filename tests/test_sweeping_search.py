@@ -102,6 +102,32 @@ def test_objective_reads_the_scores_that_are_meant(tmp_path: Path) -> None:
         Objective(direction="min")
 
 
+@pytest.mark.parametrize(("better", "best"), [("lower", 3.0), ("higher", 5.0), (None, None)])
+def test_direction_is_that_of_the_metric(tmp_path: Path, better: str | None, best: float | None) -> None:
+    """Catches: a metric of one's own that is minimized by default, a typed direction that does not count."""
+    for g_step, value in enumerate((5.0, 3.0, 4.0)):
+        line = {"g_step": g_step, "metric": "mine_1k", "value": value, "better": better}
+        with (tmp_path / "results.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    value = Objective("mine_1k").value(tmp_path)
+    assert value == best if best else math.isnan(value)
+    assert Objective("mine_1k", score="last").value(tmp_path) == 4
+    assert Objective("mine_1k", "maximize").value(tmp_path) == 5
+    assert Objective("mine_1k").directed("higher").direction == "maximize"
+    assert Objective("mine_1k").directed("lower").direction == "minimize"
+    assert Objective("mine_1k", "minimize").directed("higher").direction == "minimize"
+    assert Objective().directed(None).direction == "minimize"
+    with pytest.raises(ConfigurationError, match=r"mine_1k: its metric does not say .*direction=minimize"):
+        Objective("mine_1k").directed(None)
+
+
+def test_examples_hold_every_choice_of_what_is_evaluated() -> None:
+    """Catches: an objective that is checked for the first of two choices of metrics alone."""
+    searched = space("metrics=frechet,modes", "a=1,2", "b=interval(0,1)", "c=range(3,9,2)")
+    same = {"a": "1", "b": 0, "c": 3}
+    assert list(searched.examples()) == [{"metrics": each, **same} for each in ("frechet", "modes")]
+
+
 class Runs:
     """Stands for launcher and jobs: the score of a run is a function of its overrides."""
 
@@ -383,7 +409,7 @@ def test_search_command(
         arguments = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
         run = pathlib.Path("run") / arguments["n_critic"]
         run.mkdir(parents=True, exist_ok=True)
-        result = {"g_step": 1, "metric": "m", "value": int(arguments["n_critic"])}
+        result = {"g_step": 1, "metric": "modes_points_16", "value": int(arguments["n_critic"])}
         (run / "results.jsonl").write_text(json.dumps(result))
         (run / "run.json").write_text('{"status": "finished"}')
     """
@@ -391,8 +417,9 @@ def test_search_command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(job, "TRAIN", (sys.executable, "-S", str(tmp_path / "stand_in.py")))
     monkeypatch.setattr(child, "POLL_SECONDS", 0.02)
-    options = ["objective=m", "direction=maximize", "n_trials=9", "n_jobs=2"]
+    options = ["objective=modes_points_16", "n_trials=9", "n_jobs=2"]  # more is better
     words = [
+        *("metrics=modes", "evaluate.num_samples=16", "evaluate.extractor=points"),
         "hydra/sweeper=optuna",
         "hydra/sweeper/sampler=grid",
         *(f"hydra.sweeper.{each}" for each in options),

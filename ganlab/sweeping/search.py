@@ -60,7 +60,7 @@ class Search:
                 f"hydra.sweeper.n_trials={n_trials}, hydra.sweeper.n_jobs={n_jobs}: both must be at least 1"
             )
         self._space = space
-        self._objective = objective
+        self._objective = objective.directed(None)
         self._folder = folder
         self._launch = launch
         self._num_trials = min(n_trials, space.size)

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,15 @@ class Space:
         text = "\n".join([*self.fixed, *(f"{key} {each}" for key, each in self.distributions.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
+    def examples(self) -> Iterator[dict[str, Any]]:
+        """Yields values of a few trials, among them every choice that changes what is evaluated."""
+        values = {key: _some(each) for key, each in self.distributions.items()}
+        first = {key: each[0] for key, each in values.items()}
+        yield first
+        for key, others in values.items():
+            if key.lstrip("+").split(".")[0] in ("experiment", "data", "evaluate", "metrics"):
+                yield from ({**first, key: other} for other in others[1:])
+
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
         """Returns the overrides of the trial with these values."""
         return [*self.fixed, *(f"{key}={values[key]}" for key in self.distributions)]
@@ -74,6 +83,16 @@ def _points(override: Override) -> list[Any] | None:
     if isinstance(sweep, RangeSweep):
         return sorted(sweep.range())
     return list(dict.fromkeys(override.sweep_string_iterator()))
+
+
+def _some(distribution: "BaseDistribution") -> Sequence[Any]:
+    """Returns all choices, or the least number."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return [distribution.low]
 
 
 def _distribution(override: Override, points: list[Any] | None) -> "BaseDistribution":

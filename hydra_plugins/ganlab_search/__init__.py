@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class OptunaSweeper(Sweeper):
@@ -51,9 +51,10 @@ class OptunaSweeper(Sweeper):
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         typed = [*(f"{key}={value}" for key, value in self._params.items()), *arguments]
+        space = Space.of(parser.parse_overrides(typed))
         search = Search(
-            Space.of(parser.parse_overrides(typed)),
-            Objective(**self._objective),
+            space,
+            self._directed(Objective(**self._objective), space),
             SweepFolder(self.config.hydra.sweep.dir),
             launch=self._launch,
             make_sampler=self._make_sampler,
@@ -61,6 +62,21 @@ class OptunaSweeper(Sweeper):
             **self._settings,
         )
         search.run()
+
+    def _directed(self, objective: Any, space: Any) -> Any:
+        """Returns the objective with its direction; one that no trial will write ends the command here."""
+        from ganlab.config import register_resolvers, validate
+        from ganlab.promised import objective_direction
+
+        register_resolvers()
+        for values in space.examples():
+            overrides = space.overrides(values)
+            self.validate_batch_is_legal([overrides])
+            composed = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+            OmegaConf.set_struct(composed, False)
+            del composed["hydra"]
+            directed = objective.directed(objective_direction(validate(composed), objective.metric))
+        return directed
 
     def _launch(self, batch: list[list[str]], first_job: int) -> list[float]:
         self.validate_batch_is_legal(batch)

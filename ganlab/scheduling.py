@@ -64,7 +64,7 @@ def scheduled_numbers(curves: Mapping[str, Curve], parts: Mapping[str, object]) 
         if attribute not in _numbers(owner, part):
             raise _no_such_number(key, [*known, "optimizer.lr", "optimizer.betas"])
         _check_values(key, curve, getattr(part, attribute))
-        found.append(ScheduledNumber(part, attribute, curve))
+        found.append(ScheduledNumber(key, part, attribute, curve))
     return found
 
 

@@ -65,6 +65,7 @@ class Checkpointing(pl.Callback):
         for callback in _callbacks(trainer):
             if callback.state_key in kept:
                 callback.load_state_dict(kept[callback.state_key])
+        module.unlogged = dict(found.state.get("unlogged", {}))  # earlier versions kept none
         if found.path.name == LAST:
             self._saved_g_step = module.counters.g_step
 
@@ -121,6 +122,7 @@ class Checkpointing(pl.Callback):
             "config": yaml.safe_dump(self._config, sort_keys=False),
             "identity": identity(self._config),
             "data_sha256": self._data_sha256,
+            "unlogged": {name: value.cpu() for name, value in module.unlogged.items()},
         }
 
 

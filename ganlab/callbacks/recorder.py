@@ -1,12 +1,10 @@
 """Opens the run folder and writes scalars to it and to the trackers."""
 
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
 from ganlab.config import Config
 from ganlab.modules.generative import GenerativeModule
@@ -21,8 +19,8 @@ class Recorder(pl.Callback):
         run: the run folder.
         tracker: mirrors what is written.
         config: of the run.
-        every_g_steps: the line holds the values of that very iteration, not a mean, so that a resumed run
-            writes what the uninterrupted one would have written.
+        every_g_steps: the line holds the last value since the line before of each scalar, not a mean: what is computed
+            now and then (lazy penalties) has its curve at any cadence.
     """
 
     def __init__(self, run: RunFolder, tracker: Tracker, config: Config, every_g_steps: int) -> None:
@@ -31,7 +29,6 @@ class Recorder(pl.Callback):
         self._config = config
         self._every = every_g_steps
         self.latest: dict[str, float] = {}
-        self._unwritten: Mapping[str, Tensor] | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Opens the folder on rank 0, after all ranks have looked at it."""
@@ -52,15 +49,15 @@ class Recorder(pl.Callback):
     ) -> None:
         """Writes the iteration's scalars when a line is due."""
         assert isinstance(pl_module, GenerativeModule)
-        self._unwritten = outputs
+        pl_module.unlogged |= outputs
         if pl_module.counters.g_step % self._every == 0:
-            self._write(trainer, pl_module, outputs)
+            self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the last iteration too, so that the shortest run has a line."""
         assert isinstance(pl_module, GenerativeModule)
-        if self._unwritten is not None:
-            self._write(trainer, pl_module, self._unwritten)
+        if pl_module.unlogged:
+            self._write(trainer, pl_module)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -72,18 +69,16 @@ class Recorder(pl.Callback):
         """Ends the trackers' record: the next run in this process gets its own."""
         self._tracker.finish(failed=False)
 
-    def _write(self, trainer: pl.Trainer, module: GenerativeModule, outputs: Mapping[str, Tensor]) -> None:
-        names = list(outputs)
-        values = torch.stack(
-            [outputs[name].float() for name in names]
-        ).tolist()  # the one transfer from the device
-        scalars = {f"train/{name}": value for name, value in zip(names, values, strict=True)}
-        scalars["train/lr"] = float(trainer.optimizers[-1].param_groups[0]["lr"])
+    def _write(self, trainer: pl.Trainer, module: GenerativeModule) -> None:
+        tensors = [value.to(module.device, torch.float32) for value in module.unlogged.values()]
+        values = torch.stack(tensors).tolist()  # the one transfer from the device
+        observed = dict(zip(module.unlogged, values, strict=True))
+        scalars = {f"train/{name}": value for name, value in {**observed, **module.settings()}.items()}
         if module.device.type == "cuda":
             scalars["system/peak_memory_gib"] = torch.cuda.max_memory_allocated(module.device) / 2**30
         counters = module.counters
         self.latest = scalars
-        self._unwritten = None
+        module.unlogged = {}
         if trainer.is_global_zero:
             axes = {
                 "g_step": counters.g_step,

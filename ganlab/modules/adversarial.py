@@ -120,9 +120,11 @@ class GANModule(GenerativeModule):
         d_optimizer, g_optimizer = self._begin_iteration()
         reals = self._real_sub_batches(batch[0])
         labels = batch[1].chunk(n_critic) if batch[1] is not None else [None] * n_critic
+        d_scalars: dict[str, Tensor] = {}
         for place, (real, label) in enumerate(zip(reals, labels, strict=True)):
             noise = self._noise("discriminator", self._count(place))
-            d_scalars = self._discriminator_step(real, label, d_optimizer, noise)
+            # The penalty may be due in any of them: each scalar's last value is the iteration's.
+            d_scalars |= self._discriminator_step(real, label, d_optimizer, noise)
         g_scalars = self._generator_step(reals[-1], labels[-1], g_optimizer)
         self._end_iteration(len(reals[-1]))
         return {**d_scalars, **g_scalars}

@@ -84,10 +84,17 @@ class Optimization:
 class ScheduledNumber:
     """A number of a part that follows a curve through training."""
 
+    key: str
+    """Of the configuration, such as `penalty.weight`."""
     part: object
     """The object that has it: a penalty, a loss, an augmentation, the average, ..."""
     attribute: str
     curve: Curve
+
+    @property
+    def value(self) -> float:
+        """What the part has now."""
+        return float(getattr(self.part, self.attribute))
 
     def update(self, g_step: int) -> None:
         """Gives the part its number for the iteration that begins."""
@@ -127,6 +134,9 @@ class GenerativeModule(pl.LightningModule, ABC):
         self.seed = seed
         self.scheduled_numbers: list[ScheduledNumber] = []
         self.counters = Counters()
+        self.unlogged: dict[str, Tensor] = {}
+        """The last value of each scalar since the last line of the log, on its device. Checkpoints carry them, so that
+        a resumed run writes the line that the uninterrupted one would have written."""
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._records_graphs = False
 
@@ -190,6 +200,24 @@ class GenerativeModule(pl.LightningModule, ABC):
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
         return optimizers
+
+    def settings(self) -> dict[str, float]:
+        """Returns what the last iteration was made with and the host knows, for the curves: rates, scheduled numbers.
+
+        `lr` is the generator's learning rate and `d_lr` the discriminator's; the others bear their keys
+        (`penalty.weight`, `optimizer.generator.betas.0`).
+        """
+        values: dict[str, float] = {}
+        for name, optimizer in zip(self.optimized, self.trainer.optimizers, strict=True):
+            group = optimizer.param_groups[0]
+            values["lr" if name == "generator" else "d_lr"] = float(group["lr"])
+            for option in self.optimization.curves.get(name, {}):
+                key, value = f"optimizer.{name}.{option}", group[option]
+                if isinstance(value, Sequence):
+                    values |= {f"{key}.{place}": float(each) for place, each in enumerate(value)}
+                elif option != "lr":
+                    values[key] = float(value)
+        return values | {number.key: number.value for number in self.scheduled_numbers}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clips gradients; Lightning calls this after the loss scaler of 16-mixed has unscaled them."""

@@ -100,7 +100,7 @@ export function chartsView(root, app, { derive, namesOf, picker }) {
     const names = allNames(runs);
     if (!picker) return names;
     const given = state.get("metrics");
-    if (!given) return names.filter((name) => name !== "train/lr").slice(0, numChartsAtFirst);
+    if (!given) return names.filter((name) => !/^train\/(d_)?lr$/.test(name)).slice(0, numChartsAtFirst);
     return given === "-" ? [] : given.split("\n").filter((name) => names.includes(name));
   }
 

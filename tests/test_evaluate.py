@@ -178,23 +178,6 @@ def test_best_checkpoint_is_that_of_the_best_score(tmp_path: Path) -> None:
     assert len(set(scores.values())) == 8
 
 
-@pytest.mark.parametrize(
-    ("metric", "expected"),
-    [
-        *((name, True) for name in ("fid50k_train", "fd_efflite0_2k_train", "fd_points_32_train")),
-        *(
-            (name, False)
-            for name in ("fid_inf50k_train", "fd_inf_efflite0_2k_train", "kid50k_train", "is50k")
-        ),
-    ],
-)
-def test_auto_monitors_the_plain_distance(metric: str, expected: bool) -> None:
-    """Catches: the best checkpoint chosen by whichever distance comes last."""
-    from ganlab.callbacks.checkpoint import _is_monitored
-
-    assert _is_monitored(metric, "auto") is expected
-
-
 def test_evaluating_the_run_again_gives_the_same_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

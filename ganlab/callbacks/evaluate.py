@@ -64,8 +64,8 @@ class Evaluate(pl.Callback):
         assert isinstance(pl_module, GenerativeModule)
         g_step = pl_module.counters.g_step
         due = self._is_due(g_step) if g_step else self._before_training
-        there = any(self._is_own(result, pl_module) for result in self._run.results())
-        if trainer.strategy.broadcast(there):  # what rank 0 has written counts
+        own = any(self._is_own(result, pl_module) for result in self._run.results())
+        if trainer.strategy.broadcast(own and not self._run.torn_results):  # what rank 0 has written counts
             self.scored_g_step = g_step
         elif due:
             self._score(trainer, pl_module)
@@ -118,7 +118,9 @@ class Evaluate(pl.Callback):
         if not trainer.is_global_zero:
             return
         seconds, g_step = round(time.monotonic() - started, 3), module.counters.g_step
-        self._run.append_results({"g_step": g_step, **vars(result), "seconds": seconds} for result in results)
+        self._run.append_new_results(
+            {"g_step": g_step, **vars(result), "seconds": seconds} for result in results
+        )
         self._tracker.log_scalars(g_step, {f"eval/{result.metric}": result.value for result in results})
 
 

@@ -23,6 +23,8 @@ from ganlab.files import append_lines, is_disk_full, read_json_lines, sweep_part
 from ganlab.redaction import redact
 from ganlab.tracking.provenance import provenance, write_provenance
 
+_LINES = ("metrics.jsonl", "results.jsonl", "warnings.jsonl")
+
 _TAIL_BYTES = 65536
 """Enough for some whole lines at the end of `metrics.jsonl`."""
 
@@ -52,7 +54,8 @@ class RunFolder:
         self._lock: IO[str] | None = None
         self._status: dict[str, Any] = {}
         self._waiting: dict[str, str] = {}
-        self._waiting_results: list[Any] = []
+        self.torn_results = False
+        """Whether the last evaluation before the folder was opened has been torn by a kill, and lacks scores."""
         self.facts: dict[str, Any] = {}
         """Further fields of `run.json`, known before the folder is opened."""
         self.documents: dict[str, Any] = {}
@@ -79,6 +82,8 @@ class RunFolder:
             for name, document in self.documents.items():
                 write_atomically(self.path / name, (json.dumps(document, indent=1) + "\n").encode())
             write_provenance(self.path)
+            torn = [name for name in _LINES if _drop_torn_end(self.path / name)]
+            self.torn_results = "results.jsonl" in torn
         except OSError as error:
             self.close()
             raise _cannot_be_written(self.path, error) from error
@@ -130,8 +135,6 @@ class RunFolder:
         self._status |= {"status": status, "ended": ended, **fields}
         path = self.path / "run.json"
         try:
-            if self._waiting_results:
-                self._write_results(self.path / "results.jsonl")
             for name in list(self._waiting):
                 append_lines(self.path / name, self._waiting[name])
                 del self._waiting[name]
@@ -168,19 +171,31 @@ class RunFolder:
         self._append("warnings.jsonl", warning)
 
     def append_results(self, results: Iterable[Mapping[str, Any]]) -> None:
-        """Adds the scores of one evaluation to `results.jsonl`: a kill at any moment leaves all of them there or none.
+        """Appends the scores of one evaluation to `results.jsonl`, in one write: a kill leaves all of them or none.
 
-        A score has one line: one that is there already (of the same metric, `g_step` and protocol) is not added again,
-        and takes the old one's place where its value has changed.
+        Should it tear the write itself, `torn_results` says so to whoever opens the folder next.
         """
-        self._waiting_results += [without_nan(result) for result in results]
+        self._append("results.jsonl", *results)
+
+    def append_new_results(self, results: Iterable[Mapping[str, Any]]) -> None:
+        """Appends scores of which some may be there from before a resumption: a score has one line.
+
+        One that is there (of the same metric, `g_step` and protocol) is left alone, or gives way where its value has
+        changed, as it may on a GPU.
+        """
         path = self.path / "results.jsonl"
-        try:
-            self._write_results(path)
-        except OSError as error:
-            if not is_disk_full(error):
+        there = list(read_json_lines(path))
+        known = {_score_of(line): line.get("value") for line in there}
+        plain = [(_score_of(result), without_nan(result)) for result in results]
+        new = {score: line for score, line in plain if score not in known or line["value"] != known[score]}
+        if new.keys() & known.keys():
+            kept = "".join(json.dumps(line) + "\n" for line in there if _score_of(line) not in new)
+            try:
+                write_atomically(path, kept.encode())
+            except OSError as error:
                 raise _cannot_be_written(path, error) from error
-            _say_disk_is_full(path)
+        if new:
+            self.append_results(new.values())
 
     def metrics(self) -> list[dict[str, Any]]:
         """Returns the lines of `metrics.jsonl`, one for each `g_step`: after a resumption the later line counts."""
@@ -222,23 +237,10 @@ class RunFolder:
             if not is_disk_full(error) or len(lines) > _MAX_WAITING_CHARACTERS:
                 raise _cannot_be_written(path, error) from error
             if not was_full:
-                _say_disk_is_full(path)
-
-    def _write_results(self, path: Path) -> None:
-        """Writes the results that wait, and those of the file that they do not replace."""
-        with (self.path / ".results.lock").open("a") as lock:  # `ganlab evaluate` may score a run that trains
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            there = list(read_json_lines(path))
-            known = {_score_of(line): line.get("value") for line in there}
-            new = {_score_of(line): line for line in self._waiting_results}
-            changed = {
-                key: line for key, line in new.items() if key not in known or line["value"] != known[key]
-            }
-            if changed:
-                kept = [line for line in there if _score_of(line) not in changed]
-                lines = "".join(json.dumps(line) + "\n" for line in [*kept, *changed.values()])
-                write_atomically(path, lines.encode())
-        self._waiting_results = []
+                tqdm.write(
+                    f"ganlab: warning: {path}: the disk is full; its lines wait in memory until there is space",
+                    file=sys.stderr,
+                )
 
     def _take_lock(self) -> None:
         """Locks the folder; the system frees the lock when its process dies, however it dies."""
@@ -265,11 +267,13 @@ def _score_of(result: Mapping[str, Any]) -> tuple[Any, ...]:
     return result.get("g_step"), result.get("metric"), json.dumps(result.get("protocol"), sort_keys=True)
 
 
-def _say_disk_is_full(path: Path) -> None:
-    tqdm.write(
-        f"ganlab: warning: {path}: the disk is full; its lines wait in memory until there is space",
-        file=sys.stderr,
-    )
+def _drop_torn_end(path: Path) -> bool:
+    """Shortens a file of lines that ends within a line, and says whether it did."""
+    content = path.read_bytes() if path.exists() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+    return whole < len(content)
 
 
 def _cannot_be_written(path: Path, error: OSError) -> StorageError:

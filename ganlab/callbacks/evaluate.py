@@ -118,10 +118,9 @@ class Evaluate(pl.Callback):
         if not trainer.is_global_zero:
             return
         seconds, g_step = round(time.monotonic() - started, 3), module.counters.g_step
-        self._run.append_new_results(
-            {"g_step": g_step, **vars(result), "seconds": seconds} for result in results
-        )
-        self._tracker.log_scalars(g_step, {f"eval/{result.metric}": result.value for result in results})
+        lines = [{"g_step": g_step, **vars(result), "seconds": seconds} for result in results]
+        self._run.append_new_results(lines)
+        self._tracker.log_scores(g_step, lines)
 
 
 def _weights(module: GenerativeModule) -> str:

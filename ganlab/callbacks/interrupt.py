@@ -43,6 +43,15 @@ class Interrupted(GanlabError):
         self.exit_status = REQUEUE_STATUS if signal_number == Interrupt.PREEMPTION else 128 + signal_number
 
 
+def exit_status(error: BaseException) -> int | None:
+    """Returns the exit status of a run that was asked to end; `None` for one that failed."""
+    if isinstance(error, Interrupted):
+        return error.exit_status
+    if isinstance(error, SystemExit):  # a second signal
+        return error.code if isinstance(error.code, int) else None
+    return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+
+
 class StopWork(Exception):
     """Ends long work between two iterations, such as an evaluation; whoever does such work catches it."""
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from ganlab.callbacks.interrupt import exit_status
 from ganlab.config import Config
 from ganlab.modules.generative import GenerativeModule
 from ganlab.tracking.run_folder import RunFolder
@@ -62,7 +63,10 @@ class Recorder(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Ends the trackers' record of a run that broke off."""
+        """Ends the trackers' record of a run that broke off, or was asked to end."""
+        status = exit_status(exception)
+        if status is not None:
+            self._tracker.interrupted(status)
         self._tracker.finish(failed=True)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

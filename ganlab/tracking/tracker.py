@@ -3,9 +3,10 @@
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -37,9 +38,25 @@ class Tracker(ABC):
     def log_scalars(self, g_step: int, values: Mapping[str, float]) -> None:
         """Records scalars of one iteration."""
 
+    def log_scores(self, g_step: int, results: Sequence[Mapping[str, Any]]) -> None:
+        """Records the scores of one evaluation, as scalars `eval/<metric>`.
+
+        Args:
+            g_step: of the generator that was scored.
+            results: as lines of `results.jsonl`, where they stand already.
+        """
+        self.log_scalars(g_step, {f"eval/{result['metric']}": result["value"] for result in results})
+
     @abstractmethod
     def log_image(self, g_step: int, name: str, path: Path) -> None:
         """Records a PNG file."""
+
+    def interrupted(self, exit_status: int) -> None:  # noqa: B027
+        """Takes note that the run was asked to end, and may go on later: `finish` is next.
+
+        Args:
+            exit_status: 130, 143, or 75 of a run that is pre-empted.
+        """
 
     @abstractmethod
     def finish(self, failed: bool) -> None:
@@ -73,9 +90,17 @@ class Trackers(Tracker):
         """Passes scalars on."""
         self._each(lambda tracker: tracker.log_scalars(g_step, values))
 
+    def log_scores(self, g_step: int, results: Sequence[Mapping[str, Any]]) -> None:
+        """Passes scores on."""
+        self._each(lambda tracker: tracker.log_scores(g_step, results))
+
     def log_image(self, g_step: int, name: str, path: Path) -> None:
         """Passes an image on."""
         self._each(lambda tracker: tracker.log_image(g_step, name, path))
+
+    def interrupted(self, exit_status: int) -> None:
+        """Passes on that the run was asked to end."""
+        self._each(lambda tracker: tracker.interrupted(exit_status))
 
     def finish(self, failed: bool) -> None:
         """Waits until all is recorded, at most `finish_seconds` of each tracker, and less after a failure."""

@@ -8,11 +8,12 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganlab.config import Config
+from ganlab.directions import cost
 from ganlab.errors import ConfigurationError
 from ganlab.tracking import wandb_process
 from ganlab.tracking.run_folder import RunFolder
@@ -129,12 +130,22 @@ class WandbTracker(Tracker):
         return fault
 
     def log_scalars(self, g_step: int, values: Mapping[str, float]) -> None:
-        """Logs scalars on the `g_step` axis; the W&B summary keeps the least, the largest and the last."""
+        """Logs scalars on the `g_step` axis; the W&B summary keeps the last of each."""
         self._send("scalars", g_step=g_step, values=dict(values))
+
+    def log_scores(self, g_step: int, results: Sequence[Mapping[str, Any]]) -> None:
+        """Logs scores on the `g_step` axis; the summary keeps the last and the best of the whole run."""
+        super().log_scores(g_step, results)
+        values = {f"eval/{each['metric']}": _summary(self._run.results(), each) for each in results}
+        self._send("summary", values=values)
 
     def log_image(self, g_step: int, name: str, path: Path) -> None:
         """Logs a PNG file as an image on the `g_step` axis."""
         self._send("image", g_step=g_step, name=name, path=str(path.resolve()))
+
+    def interrupted(self, exit_status: int) -> None:
+        """Has the run shown as pre-empted, as W&B calls what was asked to end and may go on, and not as failed."""
+        self._send("preempt", exit_status=exit_status)
 
     def finish(self, failed: bool) -> None:
         """Adds scores with their protocols as a table, and the checkpoints that are asked for, and ends the run."""
@@ -176,6 +187,24 @@ class WandbTracker(Tracker):
 
 class WandbError(Exception):
     """What W&B could not do."""
+
+
+def _summary(results: Sequence[Mapping[str, Any]], latest: Mapping[str, Any]) -> dict[str, float | None]:
+    """Returns the last value of a score and the best by its protocol, named `min` or `max` as W&B does.
+
+    Without a direction there is no best.
+    """
+    way, last = latest["better"], latest["value"]
+    values = [
+        each["value"]
+        for each in results
+        if (each["metric"], each["protocol"]) == (latest["metric"], latest["protocol"])
+        and each["value"] is not None
+    ]
+    if way is None or not values:
+        return {"last": last}
+    best = min(values, key=lambda value: cost(value, way))
+    return {"last": last, "min" if way == "lower" else "max": best}
 
 
 def _run_id(path: Path) -> str:

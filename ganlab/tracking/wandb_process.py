@@ -21,6 +21,7 @@ class Mirror:
 
     def __init__(self) -> None:
         self._run: Any = None
+        self._exit_status: int | None = None
 
     def start(
         self,
@@ -41,13 +42,23 @@ class Mirror:
 
         self._run = wandb.init(mode=mode, settings=wandb.Settings(**settings), **arguments)
         self._run.define_metric("g_step")
-        self._run.define_metric("*", step_metric="g_step", step_sync=True, summary="min,max,last")
+        self._run.define_metric("*", step_metric="g_step", step_sync=True)  # the summary has the last of each
         for file in files:
             self._run.save(file, base_path=arguments["dir"], policy="now")
 
     def scalars(self, g_step: int, values: dict[str, float]) -> None:
         """Logs numbers."""
         self._run.log({"g_step": g_step, **values})
+
+    def summary(self, values: dict[str, dict[str, float | None]]) -> None:
+        """Puts values into the summary in place of what was logged last by these names."""
+        for name, value in values.items():
+            self._run.summary[name] = value
+
+    def preempt(self, exit_status: int) -> None:
+        """Marks the run as asked to end, with the exit status that it ends with."""
+        self._run.mark_preempting()
+        self._exit_status = exit_status
 
     def image(self, g_step: int, name: str, path: str) -> None:
         """Logs a PNG file."""
@@ -73,7 +84,7 @@ class Mirror:
     def finish(self, failed: bool) -> None:
         """Ends the W&B run."""
         if self._run is not None:
-            self._run.finish(exit_code=int(failed))
+            self._run.finish(exit_code=int(failed) if self._exit_status is None else self._exit_status)
             self._run = None
 
 

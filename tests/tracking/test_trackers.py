@@ -90,6 +90,23 @@ def test_calls_arrive_in_order(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert not warnings(capsys)
 
 
+def test_scores_and_interruptions_are_for_those_who_ask(tmp_path: Path) -> None:
+    """Catches: a tracker of one's own, without these methods, that gets no scores or fails."""
+
+    class Asking(Recording):
+        def interrupted(self, exit_status: int) -> None:
+            self.calls.append(f"interrupted {exit_status}")
+
+    plain, asking = Recording(), Asking()
+    trackers = Trackers({"plain": plain, "asking": asking})
+    trackers.start(tmp_path, {})
+    trackers.log_scores(3, [{"metric": "is50k", "value": 2.0, "better": "higher"}])
+    trackers.interrupted(143)
+    trackers.finish(failed=True)
+    assert plain.calls == ["scalars 3", "finish True"]
+    assert asking.calls == ["scalars 3", "interrupted 143", "finish True"]
+
+
 @pytest.mark.parametrize(
     ("tracker", "num_calls", "words"),
     [

@@ -50,7 +50,14 @@ class Artifact:
     def add_file(self, path, name, skip_cache):
         self.files.append(name)
 
+class Summary(dict):
+    def __setitem__(self, name, value):
+        record("summary", name, value)
+
 class Run:
+    summary = Summary()
+    def mark_preempting(self):
+        record("mark_preempting")
     def define_metric(self, name, **how):
         record("define_metric", name, how)
     def save(self, path, base_path, policy):
@@ -191,11 +198,10 @@ def test_what_wandb_is_told(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFi
     assert first["tags"] == ["a", "b"]
     assert first["config"]["model"]["latent_dim"] == 2
     assert first["config"]["run"]["git_sha"] == RunFolder(tmp_path / "run").status()["git_sha"]
-    assert [
-        "define_metric",
-        "*",
-        {"step_metric": "g_step", "step_sync": True, "summary": "min,max,last"},
-    ] in found
+    assert ["define_metric", "*", {"step_metric": "g_step", "step_sync": True}] in found
+    summaries = {name: value for call, name, value in (call for call in found if call[0] == "summary")}
+    assert summaries.keys() == {"eval/modes_points_8", "eval/high_quality_points_8"}
+    assert all(value.keys() == {"last", "max"} for value in summaries.values())
     assert ["save", "environment.txt"] in found
     logged = [call[1] for call in found if call[0] == "log"]
     pictures = {values["g_step"]: values["samples"] for values in logged if "samples" in values}
@@ -267,22 +273,94 @@ def inspect(record: Path, *options: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
-def test_real_wandb_keeps_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Catches: settings or calls that the real W&B refuses, a summary without the least, an artifact left out."""
-    scored = ("metrics=modes", "evaluate.num_samples=8", "evaluate.extractor=points")
-    fit(tmp_path / "run", *scored, "logger=wandb", "logger.wandb.artifacts=best", "tags=[a]")
+def records(path: Path) -> list[dict[str, Any]]:
+    """Returns what W&B itself reads of a run's offline records, the first first."""
+    found = sorted((path / "wandb").glob("offline-run-*/run-*.wandb"))
+    return [json.loads(inspect(record, "--summary")) for record in found]
+
+
+def test_real_wandb_keeps_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: settings or calls that the real W&B refuses, an artifact left out; least and largest of what is no
+    score, a best that is turned round, or that of the last resumption alone."""
+    from ganlab.callbacks import evaluate
+    from ganlab.metrics.evaluation import Score
+
+    values = iter([5.0, 3.0, 4.0, 3.5])
+
+    def scored(*_: Any, **__: Any) -> list[Score]:
+        value = next(values)
+        own = {"generator": "raw", "seed": 0, "truncation": 1.0, "method": None}
+        names = {"low_1k": "lower", "high_1k": "higher", "neither_1k": None}
+        return [Score(name, value, own, way) for name, way in names.items()]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(evaluate, "score", scored)
+    typed = (
+        "metrics=modes",
+        "evaluate.every_g_steps=1",
+        "logger=wandb",
+        "logger.wandb.artifacts=best",
+        "tags=[a]",
+    )
+    fit(tmp_path / "run", *typed)
+    time.sleep(1)  # the records of two starts are told apart by the second
+    fit(tmp_path / "run", *typed, "budget.g_steps=4")
     assert not warnings(capsys)
-    (record,) = (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb")
-    summary = json.loads(inspect(record, "--summary"))
+    first, second = records(tmp_path / "run")
     run_id = (tmp_path / "run" / "wandb" / "run-id.txt").read_text()
-    assert (summary["run_id"], summary["state"], summary["config"]["tags"]) == (run_id, "finished", ["a"])
-    assert {"min", "max", "last"} <= summary["summary"]["train/d_loss"].keys()
-    assert summary["summary"]["g_step"] == 2
-    assert {"evaluations", "samples"} <= summary["summary"].keys()
-    records = inspect(record)
-    assert "last.ckpt" in records
+    assert (first["run_id"], first["state"], first["config"]["tags"]) == (run_id, "finished", ["a"])
+    summary = second["summary"]
+    assert summary["eval/low_1k"] == {"last": 3.5, "min": 3.0}
+    assert summary["eval/high_1k"] == {"last": 3.5, "max": 5.0}
+    assert summary["eval/neither_1k"] == {"last": 3.5}
+    assert isinstance(summary["train/d_loss"], float)
+    assert summary["g_step"] == 4
+    assert {"evaluations", "samples"} <= summary.keys()
+    assert not [
+        name
+        for name, value in summary.items()
+        if name[:5] != "eval/" and {"min", "max"} & set(keys_of(value))
+    ]
+    text = "".join(inspect(each) for each in (tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert "best.ckpt" in text or "last.ckpt" in text
     commit = RunFolder(tmp_path / "run").status()["git_sha"]
-    assert commit is None or commit in records
+    assert commit is None or commit in text
+
+
+def keys_of(value: Any) -> list[str]:
+    """Returns the keys of mappings, however deep."""
+    return (
+        [key for name, inner in value.items() for key in (name, *keys_of(inner))]
+        if isinstance(value, dict)
+        else []
+    )
+
+
+def test_real_wandb_shows_what_was_asked_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B calls a run that is marked so, and ends with a status, pre-empted. Catches: one that is shown as failed, or
+    as finished; one that fails marked so too."""
+    from ganlab.callbacks.budget import BudgetStop
+    from ganlab.callbacks.interrupt import Interrupted
+
+    def ask(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    for name, act, error in (("asked", ask, Interrupted), ("failed", fail, MemoryError)):
+        monkeypatch.setattr(BudgetStop, "on_train_batch_end", act)
+        with pytest.raises(error):
+            fit(tmp_path / name, "logger=wandb")
+    (asked,), (failed,) = records(tmp_path / "asked"), records(tmp_path / "failed")
+    assert (asked["exit_code"], failed["exit_code"]) == (143, 1)
+    marked = [
+        '"preempting"'
+        in "".join(inspect(each) for each in (tmp_path / name).glob("wandb/offline-run-*/run-*.wandb"))
+        for name in ("asked", "failed")
+    ]
+    assert marked == [True, False]
 
 
 def test_killed_service_of_real_wandb_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

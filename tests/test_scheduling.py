@@ -55,7 +55,7 @@ def test_every_kind_of_part() -> None:
     found = (
         module.penalty.weight,
         module.ema.half_life_images,
-        vars(module.augment[0])["probability"],
+        vars(module.augment["flip"])["probability"],
         vars(module.loss)["real_target"],
         module.optimization.top_k,
         vars(module.auxiliary["feature_matching"])["weight"],

@@ -1,5 +1,6 @@
 """`ganlab VERB ...` and `python -m ganlab VERB ...`: the same as `python -m ganlab.VERB ...`."""
 
+import os
 import runpy
 import sys
 
@@ -20,7 +21,7 @@ def main() -> None:
     """Runs the verb that the first argument names, as if its module had been started with `python -m`.
 
     `runpy` (rather than a call) gives the process the `__main__` that Lightning needs to start further processes of
-    a distributed run with the same command.
+    a distributed run with the same command. A package in the working directory is found, as with `python -m`.
     """
     verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if verb in ("-h", "--help"):
@@ -31,6 +32,9 @@ def main() -> None:
         print(f"ganlab: error: unknown verb {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
         raise SystemExit(2)
     del sys.argv[1]
+    # As `python -m` finds them; last, so that no file of the folder stands in for a library.
+    if not sys.flags.safe_path:
+        sys.path.append(os.getcwd())
     runpy.run_module(f"ganlab.{verb}", run_name="__main__", alter_sys=True)
 
 

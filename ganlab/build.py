@@ -39,7 +39,7 @@ from ganlab.data.datamodule import GANDataModule
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.float32 import set_matmul_precision
 from ganlab.groups import compose_group
-from ganlab.instantiation import TRUSTED, build, check_trusted, read_typed
+from ganlab.instantiation import TRUSTED, build, check_trusted, fit_arguments, read_typed
 from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
 from ganlab.launch import read_launch
 from ganlab.metrics.evaluation import Evaluation
@@ -97,14 +97,18 @@ def build_extractor(
         name = choose_extractor_name()
         if name != "inception":
             rank_zero_only(say_how_to_get_fid)()
-    is_file = Path(name).suffix in (".yaml", ".yml")
-    node = read_extractor_file(Path(name)) if is_file else compose_group("extractor", name, folders)
+    node = _extractor_node(name, folders, "extractor")
     if trusted is not None:
         check_trusted(node, trusted)
     key = f"extractor={name}"
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)  # a module without weights of its own is the same in every run
         return cast(FeatureExtractor, build(key, {**node, **read_typed(key, node, typed)}))
+
+
+def _extractor_node(name: str, folders: Sequence[Path], key: str) -> dict[str, Any]:
+    is_file = Path(name).suffix in (".yaml", ".yml")
+    return read_extractor_file(Path(name)) if is_file else compose_group("extractor", name, folders, key)
 
 
 def parse_device(name: str) -> torch.device:
@@ -141,6 +145,18 @@ def build_evaluation(
         cache_dir=cache_dir(),
         device=device,
     )
+
+
+def check_evaluation(config: Config) -> None:
+    """Holds metrics and extractor against their constructors, long before the first evaluation makes them.
+
+    Raises:
+        ConfigurationError: for the first that does not fit.
+    """
+    for name, node in config["metrics"].items():
+        fit_arguments(f"metrics.{name}", node, {})
+    if (name := config["evaluate"]["extractor"]) != "auto":
+        fit_arguments(f"extractor={name}", _extractor_node(name, (), "evaluate.extractor"), {})
 
 
 def build_references(data: GANDataModule, name: str) -> tuple[ImageData, ...]:
@@ -181,6 +197,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
         Samples(run, trackers, seed, samples["every_g_steps"], samples["num"], reals, facts),
     ]
     if config["metrics"]:
+        check_evaluation(config)
         make_evaluation = partial(build_evaluation, config, data)
         scoring = {name: evaluate[name] for name in ("every_g_steps", "before_training", "batch_norm")}
         scorer = Evaluate(run, trackers, make_evaluation, interrupt, seed=seed, **scoring)

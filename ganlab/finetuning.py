@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ganlab.checkpoint import generator_weights, load_checkpoint
+from ganlab.cli.options import check_run
 from ganlab.errors import ConfigurationError
 from ganlab.modules.generative import GenerativeModule
 
@@ -86,7 +87,8 @@ def initialize(module: GenerativeModule, options: Mapping[str, Any]) -> Inherita
                 "initialize.run=RUN_DIR, or initialize.into=null for random ones"
             )
         return None
-    path = Path(run) / "checkpoints" / f"{options['checkpoint']}.ckpt"
+    check_run(f"initialize.run={run}", run, "initialize.checkpoint")
+    path = Path(run) / "checkpoints" / f"{options['checkpoint'].removesuffix('.ckpt')}.ckpt"
     state = load_checkpoint(path)
     networks = module.networks if into is None else {f"generator.{into}": _part(module, into, run)}
     fits = {}

@@ -29,26 +29,40 @@ def option_files(group: str, folders: Sequence[Path] = ()) -> dict[str, Path]:
     }
 
 
-def compose_group(group: str, option: str, folders: Sequence[Path] = ()) -> dict[str, Any]:
+def compose_group(
+    group: str, option: str, folders: Sequence[Path] = (), key: str | None = None
+) -> dict[str, Any]:
     """Reads one option of a configuration group, `<group>/<option>.yaml`, unresolved.
 
     It is looked for in ganlab's own folder, then in those of the command's `hydra.searchpath`, then in `folders`.
 
+    Args:
+        group, option: its name.
+        folders: of one's own.
+        key: what the option was given as, where that is not the group.
+
     Raises:
         ConfigurationError: if there is no such option.
     """
-    files = option_files(group, [*searched_folders(), *folders])
+    searched = [*searched_folders(), *folders]
+    files = option_files(group, searched)
     path = files.get(option)
     if path is None:
-        raise no_such_option(group, option, sorted(files))
+        raise no_such_option(key or group, option, sorted(files), bool(searched))
     return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
 
 
-def no_such_option(group: str, option: str, options: Sequence[str]) -> ConfigurationError:
-    """Names what there is."""
-    return ConfigurationError(
-        f"{group}={option}: no such option{did_you_mean(option, options)}; options: {', '.join(options)}"
-    )
+def no_such_option(group: str, option: str, options: Sequence[str], is_searched: bool) -> ConfigurationError:
+    """Names what there is.
+
+    Args:
+        group, option: as typed.
+        options: that there are.
+        is_searched: whether folders of one's own have been looked into.
+    """
+    near = did_you_mean(option, options)
+    own = "" if is_searched else "; for one of your own give its folder, 'hydra.searchpath=[file://FOLDER]'"
+    return ConfigurationError(f"{group}={option}: no such option{near}; options: {', '.join(options)}{own}")
 
 
 def folder_of(name: str) -> Path:

@@ -86,7 +86,7 @@ def fit_arguments(key: str, node: Mapping[str, Any], extra: Mapping[str, Any]) -
     for name in given:
         if name not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
             raise ConfigurationError(
-                f"{key}.{name}: {node['_target_']} takes no such argument; it takes {', '.join(parameters)}"
+                f"{key}.{name}: {node['_target_']} takes no such argument; it takes {', '.join(parameters) or 'none'}"
             )
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for name, parameter in parameters.items():

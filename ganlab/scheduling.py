@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from ganlab.errors import ConfigurationError
 from ganlab.instantiation import build
 from ganlab.modules.generative import Curve, ScheduledNumber
@@ -38,6 +40,10 @@ def optimizer_curves(curves: Mapping[str, Curve], options: Mapping[str, Any]) ->
             if option not in known:
                 raise _no_such_number(key, [f"optimizer.{known}" for known in known])
             _check_values(key, curve, options[name][option])
+            for step in curve.steps if isinstance(curve, Keyframes) else [0]:
+                # The optimiser says which values it takes.
+                weight = [torch.nn.Parameter(torch.zeros(1, 1))]
+                build(f"schedules.optimizer.{name}", {**options[name], option: curve(step)}, params=weight)
             found[name][option] = curve
     return found
 
@@ -85,7 +91,10 @@ def _curve(key: str, node: Any) -> Curve:
             f"schedules.{key}: got {node!r}, but it must be a list of [g_step, value] points, such as "
             "[[0,1.0],[1000,0.5]]"
         )
-    return Keyframes(node)
+    try:
+        return Keyframes(node)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"schedules.{key}: {error}") from error
 
 
 def _numbers(prefix: str, part: object) -> list[str]:

@@ -33,7 +33,8 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str], folder
         return f"{key}: no such key{did_you_mean(key, known_keys(config_name, overrides, folders))}"
     if match := re.search(r"Could not (?:find|load) '([^']+)/([^'/]*)'", text):
         listed = re.findall(r"^\t(.+)$", text.split("Config search path:")[0], re.MULTILINE)
-        return str(no_such_option(match[1], match[2], listed or sorted(option_files(match[1], folders))))
+        options = listed or sorted(option_files(match[1], folders))
+        return str(no_such_option(match[1], match[2], options, bool(folders)))
     if match := re.search(r"Could not append to config. An item is already at '([^']+)'", text):
         typed = next((word for word in overrides if word.startswith(f"+{match[1]}=")), f"+{match[1]}=VALUE")
         return f"{typed}: the key is there already; type {typed.removeprefix('+')}"

@@ -187,6 +187,10 @@ class CommandLine:
                 raise ConfigurationError(f"{word}: for none, type {group}=none")
             if isinstance(choice, list):
                 self._check_list(group, choice, word, options)
+        if value == []:
+            return f"{group}=none"
+        if group not in SEVERAL and isinstance(value, list):
+            return f"{word.partition('=')[0]}={quoted_value(str(value[0]))}"
         return f"{word.partition('=')[0]}={with_quotes(text)}"
 
     def _check_list(self, group: str, choice: Sequence[Any], word: str, options: Sequence[str]) -> None:
@@ -194,7 +198,7 @@ class CommandLine:
         names = [str(name) for name in choice]
         for name in names:
             if name not in options and "/" not in name:
-                raise no_such_option(group, name, options)
+                raise no_such_option(group, name, options, bool(self.folders))
         if len(names) != 1 and group not in SEVERAL:
             cures = [f"{group}={name}" for name in ("_".join(names), *names) if name in options]
             sweep = f", or -m {group}={','.join(names)} for a run of each" if names else ""

@@ -1,5 +1,6 @@
 """The configuration of an evaluation: a run's own, changed as typed."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,13 @@ def with_options(config: Config, options: EvaluateOptions, folders: Sequence[Pat
     return config
 
 
-def extractor_of(config: Config, folders: Sequence[Path]) -> str:
+def extractor_of(config: Config, folders: Sequence[Path], typed: Sequence[str]) -> str:
     """Returns the run's extractor, `auto`, a name or a file.
 
     Args:
         config: of the run.
         folders: as in `with_options`.
+        typed: the words that the run was started with.
 
     Raises:
         ConfigurationError: it came from a folder that this command does not know.
@@ -58,10 +60,20 @@ def extractor_of(config: Config, folders: Sequence[Path]) -> str:
     found = any((folder / "extractor" / f"{name}.yaml").is_file() for folder in (conf_dir(), *folders))
     if not found and name != "auto" and not Path(name).suffix:
         raise ConfigurationError(
-            f"extractor={name}: the run's extractor is not ganlab's own: give the folder that it came from,"
-            " 'hydra.searchpath=[file:///path/to/folder]', or another extractor="
+            f"extractor={name}: the run's extractor is not ganlab's own: give the folder that it came from, "
+            f"{shlex.quote(_searchpath(typed))}, or another extractor="
         )
     return name
+
+
+def _searchpath(typed: Sequence[str]) -> str:
+    """Returns what names the folders that a command looked for options in."""
+    for place, word in enumerate(typed):
+        if word.lstrip("+").startswith("hydra.searchpath="):
+            return word.lstrip("+")
+        if word in ("--config-dir", "-cd") and typed[place + 1 :]:
+            return f"hydra.searchpath=[file://{typed[place + 1]}]"
+    return "hydra.searchpath=[file:///path/to/folder]"
 
 
 def metric_nodes(typed: Any, config: Config, folders: Sequence[Path]) -> Config:

@@ -34,7 +34,7 @@ def evaluate_run(options: EvaluateOptions, parts: Parts) -> None:
     device = build.parse_device(options.device)
     # A file that the run's configuration names may be a stranger's; one that is typed here is not.
     trusted = None if options.extractor else (*build.TRUSTED, *(f"{name}." for name in options.plugins))
-    name = options.extractor or extractor_of(config, folders)
+    name = options.extractor or extractor_of(config, folders, folder.status().get("arguments") or ())
     extractor = build.build_extractor(name, trusted, folders, **parts["extractor"])
     data = build.build_data(config)
     reference = (

@@ -34,12 +34,13 @@ from ganlab.callbacks.recorder import Recorder
 from ganlab.callbacks.samples import Samples
 from ganlab.callbacks.watchdog import Watchdog
 from ganlab.checkpoint import generator_weights, load_checkpoint
-from ganlab.config import Config, with_later_keys
+from ganlab.config import Config
 from ganlab.data.datamodule import GANDataModule
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.float32 import set_matmul_precision
 from ganlab.groups import compose_group
-from ganlab.instantiation import TRUSTED, build, check_trusted, fit_arguments, read_typed
+from ganlab.identity import with_later_keys
+from ganlab.instantiation import TRUSTED, build, build_callback, check_trusted, fit_arguments, read_typed
 from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
 from ganlab.launch import read_launch
 from ganlab.metrics.evaluation import Evaluation
@@ -97,7 +98,7 @@ def build_extractor(
         name = choose_extractor_name()
         if name != "inception":
             rank_zero_only(say_how_to_get_fid)()
-    node = _extractor_node(name, folders, "extractor")
+    node = read_extractor(name, folders)
     if trusted is not None:
         check_trusted(node, trusted)
     key = f"extractor={name}"
@@ -106,7 +107,8 @@ def build_extractor(
         return cast(FeatureExtractor, build(key, {**node, **read_typed(key, node, typed)}))
 
 
-def _extractor_node(name: str, folders: Sequence[Path], key: str) -> dict[str, Any]:
+def read_extractor(name: str, folders: Sequence[Path] = (), key: str = "extractor") -> dict[str, Any]:
+    """Returns the node of an extractor, from a file or an option of its group; arguments and errors as above."""
     is_file = Path(name).suffix in (".yaml", ".yml")
     return read_extractor_file(Path(name)) if is_file else compose_group("extractor", name, folders, key)
 
@@ -156,7 +158,7 @@ def check_evaluation(config: Config) -> None:
     for name, node in config["metrics"].items():
         fit_arguments(f"metrics.{name}", node, {})
     if (name := config["evaluate"]["extractor"]) != "auto":
-        fit_arguments(f"extractor={name}", _extractor_node(name, (), "evaluate.extractor"), {})
+        fit_arguments(f"extractor={name}", read_extractor(name, (), "evaluate.extractor"), {})
 
 
 def build_references(data: GANDataModule, name: str) -> tuple[ImageData, ...]:
@@ -206,7 +208,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
             callbacks.append(BestCheckpoint(checkpointing, run, scorer, settings["monitor"]))
     if config["watchdog"]["action"] != "none":
         callbacks.append(Watchdog(run, trackers, recorder, train_images, config))
-    callbacks += [build(f"callbacks.{name}", node) for name, node in config["callbacks"].items()]
+    callbacks += [build_callback(name, node) for name, node in config["callbacks"].items()]
     return [*callbacks, LostRanks(config["trainer"]["timeout_minutes"])]
 
 
@@ -325,9 +327,9 @@ def _read_run(run: RunFolder, checkpoint: str, plugins: Iterable[str]) -> tuple[
     path = run.checkpoints / Path(name).name
     state = load_checkpoint(path)
     try:
-        config = cast(Config, yaml.safe_load(state["config"]))
-    except yaml.YAMLError as error:
+        config = with_later_keys(yaml.safe_load(state["config"]))
+    except (yaml.YAMLError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: its configuration is no plain YAML ({reason}); do not trust it") from error
     check_trusted(config, (*TRUSTED, *(f"{plugin}." for plugin in plugins)))
-    return with_later_keys(config), state
+    return config, state

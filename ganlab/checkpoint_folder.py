@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganlab.checkpoint import DamagedError, DiskFullError, read, read_verified, save_checkpoint, storing
+from ganlab.checkpoint import (
+    MANIFEST,
+    DamagedError,
+    DiskFullError,
+    read,
+    read_verified,
+    save_checkpoint,
+    storing,
+)
 from ganlab.errors import DataError
 from ganlab.files import atomic_path
 
@@ -67,6 +75,14 @@ class CheckpointFolder:
                 "(a new folder)"
             )
         return None
+
+    def written(self) -> tuple[int, int] | None:
+        """Returns the size and the time (ns) of the manifest, which grows with each save; `None` if there is none."""
+        try:
+            status = (self.path / MANIFEST).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_size, status.st_mtime_ns
 
     def save(self, payload: Mapping[str, Any], name: str = LAST) -> None:
         """Writes a checkpoint; before a new `last.ckpt`, the old one becomes `previous-1.ckpt`.

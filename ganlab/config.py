@@ -1,14 +1,11 @@
-"""The vocabulary of a run: which keys exist, what values they take, and which of them decide the mathematics.
+"""The vocabulary of a run: which keys exist, and what values they take (`ganlab.identity` says what they decide).
 
 Hydra composes the YAML files; `validate` then holds the result against the classes below. All of this happens before
 torch is imported, so that a misspelt key costs a second. Arguments of constructors (below a `_target_`) are checked
 against their signatures in `ganlab.build`.
 """
 
-import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,8 +13,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from ganlab.errors import ConfigurationError
-from ganlab.paths import conf_dir, data_root
-from ganlab.redaction import redact
+from ganlab.identity import default_run_name
+from ganlab.paths import data_root
+from ganlab.targets import with_current_targets
 
 Config = dict[str, Any]
 """A resolved configuration: plain dicts, lists and scalars, nested as in `config.yaml`."""
@@ -184,17 +182,6 @@ class TrainConfig(Section):
     resume: Literal["auto", "never", "must", "force"]
 
 
-NOT_MATHEMATICS = (
-    *("budget", "evaluate", "metrics", "samples", "checkpoint", "log", "watchdog", "logger", "callbacks"),
-    *("run_dir", "run_name", "tags", "resume", "speed"),
-    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
-    *("trainer.timeout_minutes", "trainer.check_ranks_every_g_steps", "trainer.deterministic"),
-    # Where a known data set is kept is not what it is; a folder or zip of one's own is named by `data.source.path`.
-    *("data.root", "data.source.root", "data.num_workers"),
-)
-"""Keys that may change when a run is resumed, and that do not enter its name; the rest decide the mathematics."""
-
-
 def register_resolvers() -> None:
     """Makes `${data_root:}` and `${classes:labels,num_classes}` available in YAML files."""
     OmegaConf.register_new_resolver("data_root", lambda: str(data_root()), replace=True)
@@ -217,6 +204,7 @@ def validate(composed: DictConfig) -> Config:
     """
     try:
         config = cast(Config, OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+        config = with_current_targets(config)
         TrainConfig.model_validate(config)
     except ValidationError as error:
         raise ConfigurationError(_describe(error)) from error
@@ -229,63 +217,6 @@ def validate(composed: DictConfig) -> Config:
     config["run_name"] = config["run_name"] or default_run_name(config)
     config["run_dir"] = config["run_dir"] or f"runs/{config['run_name']}"
     return config
-
-
-def with_later_keys(config: Config) -> Config:
-    """Returns a run's configuration with the keys of `conf/train.yaml` that the ganlab which wrote it did not have yet.
-
-    The default of a key that comes later is what was done before, or does not decide the mathematics.
-    """
-    shipped = cast(Config, OmegaConf.to_container(OmegaConf.load(conf_dir() / "train.yaml")))
-    later = {key: value for key, value in shipped.items() if key not in ("defaults", "hydra")}
-    return _completed(config, later)
-
-
-def _completed(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> Config:
-    own = {
-        key: _completed(value, defaults[key])
-        if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
-        else value
-        for key, value in config.items()
-    }
-    return {**defaults, **own}
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """Returns what decides the mathematics of a run, as `{dotted key: plain value}`, without secrets."""
-    return {
-        key: value
-        for key, value in flatten(redact(config))
-        if not any(key == out or key.startswith(out + ".") for out in NOT_MATHEMATICS)
-    }
-
-
-def default_run_name(config: Config) -> str:
-    """Returns `<model>-<data>-<hash>-s<seed>`, the same for the same mathematics, at any time and on any machine."""
-    parts = {key: value for key, value in identity(config).items() if key != "seed"}
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{config['model']['name']}-{config['data']['name']}-{digest}-s{config['seed']}"
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Describes each key whose value differs between two identities, as `key (was OLD, now NEW)`."""
-    keys = sorted(old.keys() | new.keys())
-    absent = "absent"
-    return [
-        f"{key} (was {old.get(key, absent)}, now {new.get(key, absent)})"
-        for key in keys
-        if old.get(key, absent) != new.get(key, absent)
-    ]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields `(dotted key, leaf)` of nested mappings; an empty mapping is a leaf, and so is a list."""
-    for key, value in tree.items():
-        dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, dotted + ".")
-        else:
-            yield dotted, value
 
 
 def _check_limits(config: Config) -> None:

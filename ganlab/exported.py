@@ -20,6 +20,7 @@ from ganlab.errors import ConfigurationError, DataError, StorageError
 from ganlab.files import atomic_path, write_atomically
 from ganlab.interfaces import Generator
 from ganlab.sampling import Sampler
+from ganlab.targets import current_target
 
 WEIGHTS, CONFIG = "generator.safetensors", "config.json"
 
@@ -190,7 +191,7 @@ def _make(node: Any, trusted: tuple[str, ...]) -> Any:
     arguments = {key: _make(value, trusted) for key, value in node.items() if key != "_target_"}
     if "_target_" not in node:
         return arguments
-    target = str(node["_target_"])
+    target = current_target(str(node["_target_"]))
     if not target.startswith(trusted):
         package = target.split(".")[0]
         raise ConfigurationError(

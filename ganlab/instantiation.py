@@ -14,6 +14,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from ganlab.errors import ConfigurationError, GanlabError
+from ganlab.identity import OBSERVES
+from ganlab.targets import current_target, with_current_targets
 
 TRUSTED = ("ganlab.", "torch.optim.", "torch.nn.")
 """What the configuration of a run folder, which may come from a stranger, may name as a `_target_`."""
@@ -32,7 +34,7 @@ def build(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
     """
     if not node:
         return None
-    fitted = fit_arguments(key, node, arguments)
+    fitted = fit_arguments(key, with_current_targets(node), arguments)
     try:
         return instantiate(fitted, _convert_="all", **arguments)
     except InstantiationException as error:
@@ -44,20 +46,46 @@ def build(key: str, node: Mapping[str, Any], **arguments: Any) -> Any:
         raise cause from None
 
 
+def build_callback(name: str, node: Mapping[str, Any]) -> Any:
+    """Makes a callback; whether it only observes stands in its node for whoever compares runs, not for the callback.
+
+    Raises:
+        ConfigurationError: as `build`.
+    """
+    observes = node.get(OBSERVES, False)
+    if not isinstance(observes, bool):
+        raise ConfigurationError(
+            f"callbacks.{name}.{OBSERVES}: got {observes!r}, but it must be true or false"
+        )
+    return build(f"callbacks.{name}", {key: value for key, value in node.items() if key != OBSERVES})
+
+
 def check_trusted(config: Any, trusted: tuple[str, ...]) -> None:
-    """Refuses any `_target_` outside the trusted packages, before anything is imported."""
+    """Refuses any `_target_` outside the trusted packages, before anything else is imported."""
     if isinstance(config, Mapping):
-        target = config.get("_target_")
-        if target is not None and not str(target).startswith(trusted):
-            package = str(target).split(".")[0]
-            raise ConfigurationError(
-                f"_target_ {target}: is outside {', '.join(trusted)}; if you trust it, give plugins=[{package}]"
-            )
+        if "_target_" in config:
+            _check_target(current_target(str(config["_target_"])), trusted)
         for value in config.values():
             check_trusted(value, trusted)
     elif isinstance(config, list):
         for value in config:
             check_trusted(value, trusted)
+
+
+def _check_target(target: str, trusted: tuple[str, ...]) -> None:
+    home = target
+    if target.startswith(trusted):
+        try:
+            module = inspect.getmodule(locate("", target))
+        except ConfigurationError:  # `build` will say so
+            return
+        # Modules hold what they import, too: `ganlab.files.os.remove`.
+        home = f"{module.__name__}." if module else "the unknown."
+    if not home.startswith(trusted):
+        package = home.split(".")[0]
+        raise ConfigurationError(
+            f"_target_ {target}: is outside {', '.join(trusted)}; if you trust it, give plugins=[{package}]"
+        )
 
 
 def fit_arguments(key: str, node: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +238,7 @@ def locate(key: str, target: str) -> Callable[..., Any]:
         ConfigurationError: if it cannot be imported.
     """
     try:
-        found = get_object(target)
+        found = get_object(current_target(target))
     except Exception as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise ConfigurationError(f"{key}._target_={target}: cannot be imported ({reason})") from error

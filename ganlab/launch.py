@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from ganlab.errors import ConfigurationError
+from ganlab.identity import LEFT_TO_THE_MACHINE, num_devices
 
 Environment = Mapping[str, str]
 
@@ -50,7 +51,8 @@ def check_launch(
     Raises:
         ConfigurationError: on all ranks alike, for the first of each node to print.
     """
-    devices = num_devices(trainer["devices"], count_devices)
+    left_to_the_machine = trainer["devices"] in LEFT_TO_THE_MACHINE
+    devices = count_devices() if left_to_the_machine else num_devices(trainer["devices"])
     if devices is None:
         return  # no number, as Lightning will say
     started, nodes = read_launch(environment), trainer["num_nodes"]
@@ -66,19 +68,6 @@ def check_launch(
         time.sleep(SPEAKING_SECONDS)
         error.said_by_another = True
     raise error
-
-
-def num_devices(devices: int | list[int] | str, count_devices: Callable[[], int]) -> int | None:
-    """Counts what `trainer.devices` names; `None` for a text that is no number."""
-    if devices in ("auto", "-1", -1):
-        return count_devices()
-    if isinstance(devices, int):
-        return devices
-    if isinstance(devices, list):
-        return len(devices)
-    if "," in devices:
-        return sum(1 for index in devices.split(",") if index.strip())
-    return int(devices) if devices.strip().isdecimal() else None
 
 
 def read_launch(environment: Environment) -> Started | None:

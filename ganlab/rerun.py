@@ -1,17 +1,20 @@
 """`python -m ganlab.rerun RUN`: trains a run again, by its own command in a fresh folder, and says what differs."""
 
+import contextlib
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ganlab.cli import compose_config, run
 from ganlab.cli.options import check_run, is_path, parse_options
-from ganlab.config import Config, differences, identity
+from ganlab.config import Config
 from ganlab.errors import ConfigurationError, GanlabError
+from ganlab.identity import differences, identity
 from ganlab.quoting import override
 from ganlab.redaction import REDACTED
 
@@ -21,6 +24,7 @@ USAGE = """usage: python -m ganlab.rerun RUN [option=value ...]
   run_dir=DIR        of the new run; default: RUN-rerun. An unfinished one there is continued
   print=false        true prints the command and trains nothing
   data=true          false skips the comparison of the data, which has to read them
+  plugins=[NAME]     packages of your own that the run's command may name
 
 Commit, versions, configuration and data are compared with what the run was made with, and at the end the weights
 with the old ones, to the bit."""
@@ -36,13 +40,17 @@ class RerunOptions:
     run_dir: str | None = None
     print: bool = False
     data: bool = True
+    plugins: list[str] = field(default_factory=list)
 
 
 def rerun(options: RerunOptions) -> None:
     """Prints the command that makes a run again, says what differs from when it was made, and runs it.
 
+    Neither the command nor the configuration of the run folder, which may come from a stranger, is trusted: what they
+    name must lie in ganlab, torch or `plugins`.
+
     Raises:
-        ConfigurationError: the run was not started by a command that can be run again.
+        ConfigurationError: the run was not started by a command that can be run again, or that can be trusted.
         DataError: there is no such run.
         SystemExit: with the status of the new run, if that is not 0.
     """
@@ -59,18 +67,23 @@ def rerun(options: RerunOptions) -> None:
     directory = Path(status["directory"])
     # What was typed may be relative to where it was typed.
     print(f"cd {shlex.quote(str(directory))} && python -m ganlab.train {shlex.join(arguments)}", flush=True)
+    folders = _searched_folders(arguments, options.plugins)
     for difference in _differences(old.path, status, config, arguments):
         _say(f"differs: {difference}")
     if options.print:
         return
-    if options.data:
-        for difference in _data_differences(config, status):
-            _say(f"differs: {difference}")
     if not directory.is_dir():
         raise ConfigurationError(
             f"{directory}, where the run was started, does not exist; make it, or train by hand"
         )
-    command = [sys.executable, "-m", "ganlab.train", *arguments]
+    with contextlib.chdir(directory):
+        _check_trusted(config, arguments, folders, options.plugins)
+    if options.data:
+        for difference in _data_differences(config, status):
+            _say(f"differs: {difference}")
+    # A package in the directory, which the run folder names, comes first in what Python imports, unless it is told -P.
+    safe_path = [] if options.plugins else ["-P"]
+    command = [sys.executable, *safe_path, "-m", "ganlab.train", *arguments]
     if code := subprocess.run(command, cwd=directory, check=False).returncode:
         raise SystemExit(code if code > 0 else 128 - code)
     print(_compare_weights(old.checkpoints, RunFolder(folder).checkpoints))
@@ -95,6 +108,52 @@ def _repeatable(path: Path, status: Mapping[str, Any]) -> list[str]:
             f"'{hidden[0]}=${{oc.env:NAME}}' next time, and run this by hand: {status['command']}"
         )
     return [argument for argument in arguments if argument.partition("=")[0] not in ("run_dir", "resume")]
+
+
+def _searched_folders(arguments: Sequence[str], plugins: Sequence[str]) -> list[Path]:
+    """Returns the folders of one's own that a command composes its configuration from.
+
+    Raises:
+        ConfigurationError: it gives another option to Hydra, which may import or run anything.
+    """
+    folders = []
+    for argument in arguments:
+        key, _, value = argument.lstrip("+~").partition("=")
+        if key != "hydra.searchpath":
+            if argument.startswith("-") or re.match(r"hydra\b", key):
+                raise ConfigurationError(
+                    f"{argument}: is an option of Hydra, which can run anything; if you trust it, run that by hand"
+                )
+            continue
+        for place in (each.strip(" '\"") for each in value.strip("[] ").split(",")):
+            scheme, separator, path = place.rpartition("://")
+            package = re.split(r"[./]", path)[0]
+            if separator and scheme != "file" and package not in plugins:
+                raise ConfigurationError(
+                    f"{argument}: imports the package {package}; if you trust it, give plugins=[{package}]"
+                )
+            if scheme in ("", "file"):
+                folders.append(Path(path))
+    return folders
+
+
+def _check_trusted(
+    config: Config, arguments: Sequence[str], folders: Sequence[Path], plugins: Sequence[str]
+) -> None:
+    """Refuses classes that are not trusted in the run's configuration and in that which its command composes.
+
+    Raises:
+        ConfigurationError: there are some, or the command is no longer accepted.
+    """
+    from ganlab.build import read_extractor
+    from ganlab.instantiation import TRUSTED, check_trusted
+
+    trusted = (*TRUSTED, *(f"{plugin}." for plugin in plugins))
+    check_trusted(config, trusted)
+    composed = compose_config(*arguments)
+    check_trusted(composed, trusted)
+    if (name := composed["evaluate"]["extractor"]) != "auto":
+        check_trusted(read_extractor(name, folders), trusted)
 
 
 def _differences(
@@ -122,8 +181,6 @@ def _differences(
         yield f"the run was made with uncommitted changes ({kept} {path / CHANGES})"
     if "resume=force" in str(status["command"]):
         yield "the run was continued with resume=force, so that its first part may have had other keys"
-    if any(argument.startswith("-") for argument in arguments):
-        return  # options of Hydra itself, which only the command can read
     try:
         yield from differences(identity(config), identity(compose_config(*arguments)))
     except GanlabError as error:

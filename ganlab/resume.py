@@ -1,16 +1,20 @@
 """Whether a command starts a run, continues one, or finds it finished. Reads only, so that all ranks decide alike."""
 
+import inspect
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+import yaml
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganlab.checkpoint_folder import LAST, CheckpointFolder, Found
-from ganlab.config import Config, differences, identity
+from ganlab.config import Config
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.identity import TOTAL_BATCH_SIZE, differences, identity, with_later_keys
 from ganlab.modules.generative import GenerativeModule
 from ganlab.tracking.run_folder import RunFolder
 
@@ -24,6 +28,9 @@ _SHAPED_AS_PARAMETER = (
 )
 """What torch's optimisers remember of each weight of a parameter."""
 
+_WAYS_OF_COMPUTING = {"fused", "foreach", "capturable", "differentiable"}
+"""Options of torch's optimisers that do not change what they compute."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -34,6 +41,10 @@ class Plan:
     """The checkpoint to continue from; `None` to start."""
     finished: bool
     """Whether nothing is left to do."""
+    changed: tuple[str, ...] = ()
+    """The differences in mathematics that `resume=force` goes on with."""
+    written: tuple[int, int] | None = None
+    """When the run's checkpoints were last written to, see `CheckpointFolder.written`."""
 
     @property
     def state(self) -> dict[str, Any] | None:
@@ -53,27 +64,75 @@ def make_plan(config: Config) -> Plan:
     run = RunFolder(config["run_dir"])
     if mode == "never":
         return Plan(_first_free(run), None, finished=False)
-    found = CheckpointFolder(run.checkpoints).newest()
+    checkpoints = CheckpointFolder(run.checkpoints)
+    written = checkpoints.written()  # before they are read
+    found = checkpoints.newest()
     if found is None:
         if mode == "must":
             raise ConfigurationError(
                 f"resume=must, but {run.checkpoints / LAST} does not exist; give the run_dir of a run, or resume=auto"
             )
-        return Plan(run, None, finished=False)
+        return Plan(run, None, finished=False, written=written)
     state = found.state
-    for key in ("counters", "identity", "data_sha256"):
+    for key in ("counters", "config", "data_sha256"):
         if key not in state:
             raise _unfit(found, [f"{key} is missing"])
-    changed = differences(state["identity"], identity(config))
-    if changed and mode != "force":
-        raise ConfigurationError(
-            f"{run.path} was made with another {', '.join(changed)}; "
-            "set it back, or choose resume=never (a new folder) or resume=force (continue all the same)"
-        )
+    changed = differences(_identity_of(found), identity(config))
+    if changed:
+        _check_change(run, changed, config)
     is_finished = (
         run.status().get("status") == "finished" and not found.damaged
     )  # else it is made whole again
-    return Plan(run, found, finished=is_finished and budget_reached(config["budget"], state["counters"]))
+    is_finished = is_finished and budget_reached(config["budget"], state["counters"])
+    return Plan(run, found, is_finished, tuple(changed), written)
+
+
+def _identity_of(found: Found) -> dict[str, Any]:
+    """Returns the identity of what a checkpoint was trained with, in the words of this ganlab.
+
+    Where `trainer.devices` left their number to the machine, it follows from the images that were seen.
+    """
+    counters = found.state["counters"]
+    try:
+        trained: Config = with_later_keys(yaml.safe_load(found.state["config"]))
+        images = counters["g_step"] * trained["n_critic"] * trained["data"]["batch_size"]
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise _unfit(found, ["config is no configuration"]) from error
+    return identity(trained, counters["images_seen"] // images if images else None)
+
+
+def _check_change(run: RunFolder, changed: list[str], config: Config) -> None:
+    """Refuses to continue with other mathematics, unless `resume=force` asks for it and it can be done.
+
+    Raises:
+        ConfigurationError: otherwise; names the keys.
+    """
+    beginning = [each for each in changed if each.startswith("initialize.")]
+    if config["resume"] == "force" and beginning:
+        raise ConfigurationError(
+            f"{run.path} has begun with another {', '.join(beginning)}, and weights are given to a run only where it "
+            "begins; set it back, or choose resume=never (a new folder)"
+        )
+    if config["resume"] != "force":
+        has_other_batch = any(each.startswith(TOTAL_BATCH_SIZE) for each in changed)
+        words = f" ({TOTAL_BATCH_SIZE} is trainer.devices x trainer.num_nodes x data.batch_size)"
+        raise ConfigurationError(
+            f"{run.path} was made with another {', '.join(changed)}{words if has_other_batch else ''}; "
+            "set it back, or choose resume=never (a new folder) or resume=force (continue all the same)"
+        )
+
+
+def check_unchanged(plan: Plan) -> None:
+    """Refuses to write to a run that another process has trained since the plan was made; call it with the lock held.
+
+    Raises:
+        ConfigurationError: if it has.
+    """
+    if CheckpointFolder(plan.run.checkpoints).written() != plan.written:
+        raise ConfigurationError(
+            f"{plan.run.path}: another process has written to this run while process {os.getpid()} was starting; run "
+            "the same command again to continue it"
+        )
 
 
 def check_same_data(plan: Plan, sha256: str) -> None:
@@ -113,6 +172,56 @@ def check_fits(found: Found, module: GenerativeModule) -> None:
         faults += (f"{name} is not finite" for name in not_finite({part: state[part] for part in parts}))
     if faults:
         raise _unfit(found, faults)
+
+
+def state_to_continue(plan: Plan, module: GenerativeModule) -> dict[str, Any]:
+    """Returns the state of the plan's checkpoint, with the options of optimisers that the configuration decides now.
+
+    How they compute (`fused`) is typed anew at each resumption. Their mathematics (rates, betas, decay) is the run's
+    own, unless `resume=force` goes on with another: then what is typed counts. Whatever else an optimiser keeps among
+    its options is memory, and stays.
+
+    Args:
+        plan: with a checkpoint that fits, see `check_fits`.
+        module: of which Lightning has made the optimisers.
+
+    Raises:
+        ConfigurationError: if an optimiser needs to remember what the one before it did not.
+    """
+    assert plan.state is not None
+    saved = plan.state["optimizers"]
+    optimizers = {}
+    for name, optimizer in zip(module.optimized, module.trainer.optimizers, strict=True):
+        if plan.changed:
+            _check_memory(name, saved[name]["state"], module)
+        typed = _options(optimizer) if plan.changed else _WAYS_OF_COMPUTING
+        groups = [
+            {**group, **{option: own[option] for option in typed & own.keys()}}
+            for group, own in zip(saved[name]["param_groups"], optimizer.param_groups, strict=True)
+        ]
+        optimizers[name] = {**saved[name], "param_groups": groups}
+    return {**plan.state, "optimizers": optimizers}
+
+
+def _options(optimizer: Optimizer) -> set[str]:
+    """Returns what the constructor of an optimiser, or of a class that it is built on, takes."""
+    classes = [each for each in type(optimizer).__mro__ if issubclass(each, Optimizer)]
+    return {"initial_lr"}.union(*(inspect.signature(each).parameters for each in classes))
+
+
+def _check_memory(name: str, memories: Mapping[int, Mapping[str, Any]], module: GenerativeModule) -> None:
+    """Refuses an optimiser whose first step would look for what another has not remembered."""
+    probe = nn.Parameter(torch.zeros(1, device=module.device))
+    probe.grad = torch.zeros_like(probe)
+    optimizer = module.optimization.optimizer(name)([probe])
+    optimizer.step()
+    wanted = optimizer.state[probe].keys()
+    for memory in memories.values():
+        if memory and (missing := wanted - memory.keys()):
+            raise ConfigurationError(
+                f"optimizer.{name}: {type(optimizer).__name__} needs {', '.join(sorted(missing))} of each weight, "
+                "which the run's own optimiser has not kept; set it back, or choose resume=never (a new folder)"
+            )
 
 
 def not_finite(parts: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from ganlab.cli import run_composed
 from ganlab.config import Config, validate
 from ganlab.errors import StorageError
+from ganlab.identity import LEFT_TO_THE_MACHINE
 from ganlab.launch import check_launch
+from ganlab.reading.earlier import at_earlier_folder
 
 if TYPE_CHECKING:
     from ganlab.tracking.run_folder import RunFolder
@@ -29,8 +31,8 @@ def train(config: Config) -> "RunFolder":
     from ganlab.promised import check_monitor
     from ganlab.resume import check_same_data, make_plan
 
-    accelerator = config["trainer"]["accelerator"]
-    check_launch(config["trainer"], os.environ, lambda: build.count_devices(accelerator))
+    _check_devices(config["trainer"])
+    config = at_earlier_folder(config)
     plan = make_plan(config)
     if plan.finished:
         print("This run is finished; raise its budget to continue it, or set resume=never for another.")
@@ -68,6 +70,16 @@ def train(config: Config) -> "RunFolder":
     if trainer.is_global_zero:
         report(plan.run)
     return plan.run
+
+
+def _check_devices(options: Config) -> None:
+    """Refuses ranks that were not asked for, and counts the devices where the machine decides their number."""
+    from ganlab.build import count_devices
+
+    accelerator = options["accelerator"]
+    check_launch(options, os.environ, lambda: count_devices(accelerator))
+    if options["devices"] in LEFT_TO_THE_MACHINE:  # another number is another total batch
+        options["devices"] = count_devices(accelerator)
 
 
 def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | None) -> None:

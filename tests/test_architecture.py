@@ -34,8 +34,9 @@ ROWS = (
     ),
     (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
-        *("drawing", "latent_options", "paths", "quoting", "tables"),
+        *("drawing", "latent_options", "paths", "quoting", "tables", "targets"),
     ),
+    ("identity",),
     ("modules", "strategy", "data", "scoring", "config", "groups", "launch", "exported"),
     ("tracking", "reading", "composition"),
     ("checkpoint", "sweeping"),
@@ -74,7 +75,7 @@ MATHEMATICS = {
 
 TORCH_FREE = {
     *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
-    *("groups", "latent_options", "launch", "quoting", "composition", "directions"),
+    *("groups", "latent_options", "launch", "quoting", "composition", "directions", "identity", "targets"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ganlab.cli import compose_config
-from ganlab.config import default_run_name, differences, identity
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.identity import default_run_name, differences, identity
 from ganlab.paths import conf_dir
 from ganlab.tracking.run_folder import RunFolder
 
@@ -74,7 +74,7 @@ def test_half_precision_on_the_cpu_is_refused() -> None:
         "budget.g_steps=7",
         "evaluate.num_samples=9",
         "logger=none",
-        "trainer.devices=2",
+        "trainer.accelerator=cpu",
         "data.num_workers=2",
         "tags=[a]",
     ],

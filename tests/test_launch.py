@@ -14,7 +14,7 @@ from pytorch_lightning.plugins.environments import (
 from ganlab import build, launch
 from ganlab.cli import compose_config, report
 from ganlab.errors import ConfigurationError
-from ganlab.launch import check_launch, num_devices, read_launch
+from ganlab.launch import check_launch, read_launch
 from ganlab.sweeping.job import _surroundings
 from ganlab.sweeping.record import SweepFolder
 from ganlab.train import train
@@ -166,15 +166,6 @@ def test_first_process_of_a_node_speaks(
         assert report(caught.value) == 2
     assert capsys.readouterr().err == f"ganlab: error: {TORCHRUN_LINE}\n"
     assert waited == [launch.SPEAKING_SECONDS]
-
-
-@pytest.mark.parametrize(
-    ("devices", "number"),
-    [(3, 3), ("3", 3), ([0], 1), ("0,", 1), ("0, 2", 2), ("auto", 4), (-1, 4), ("-1", 4), ("a", None)],
-)
-def test_devices_are_counted_as_lightning_does(devices: Any, number: int | None) -> None:
-    """Catches: an index that is taken for a number."""
-    assert num_devices(devices, lambda: 4) == number
 
 
 def clear(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:

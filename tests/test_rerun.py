@@ -51,10 +51,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], Path]]:
 
     def start(command: list[str], cwd: Path, check: bool) -> Any:
         found.append((command, cwd))
-        assert command[:3] == [sys.executable, "-m", "ganlab.train"]
+        assert command[:4] == [sys.executable, "-P", "-m", "ganlab.train"]
         with monkeypatch.context() as patch:
             patch.chdir(cwd)
-            typed(patch, *command[3:])
+            typed(patch, *command[4:])
             ganlab.train.main()
         return SimpleNamespace(returncode=0)
 
@@ -85,7 +85,7 @@ def test_rerun_is_equal_to_the_bit(
     command(monkeypatch, str(run.path))
     ((words, directory),) = started
     assert directory == tmp_path / "home"
-    assert words[3:] == [*TINY, f"run_dir={run.path}-rerun", "resume=auto"]
+    assert words[4:] == [*TINY, f"run_dir={run.path}-rerun", "resume=auto"]
     states = [
         load_checkpoint(Path(f"{run.path}{end}") / "checkpoints" / "last.ckpt") for end in ("", "-rerun")
     ]

@@ -141,7 +141,8 @@ def test_other_mathematics_is_refused_by_name(tmp_path: Path, change: str) -> No
         ConfigurationError, match=r"was made with another .*resume=never .* resume=force"
     ) as caught:
         run(tmp_path / "run", 2, *EVERYTHING, change)
-    key = {"model=gan": "model.name"}.get(change, change.split("=")[0])
+    others = {"model=gan": "model.name", "data.batch_size=4": "total_batch_size"}
+    key = others.get(change, change.split("=")[0])
     assert f"{key} (was " in str(caught.value)
 
 

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from ganlab import __version__
 from ganlab.checkpoint import DiskFullError
 from ganlab.checkpoint_folder import LAST, CheckpointFolder
-from ganlab.config import Config, identity
+from ganlab.config import Config
 from ganlab.errors import ConfigurationError, DivergedError
 from ganlab.modules.generative import GenerativeModule
-from ganlab.resume import Plan, check_fits, not_finite
+from ganlab.resume import Plan, check_fits, check_unchanged, not_finite, state_to_continue
 
 
 class Checkpointing(pl.Callback):
@@ -33,12 +33,21 @@ class Checkpointing(pl.Callback):
     def __init__(self, plan: Plan, config: Config, data_sha256: str) -> None:
         settings = config["checkpoint"]
         self._folder = CheckpointFolder(plan.run.checkpoints, settings["keep_last"])
-        self._found = plan.found
+        self._plan: Plan | None = plan
         self._config = config
         self._data_sha256 = data_sha256
         self._every = settings["every_g_steps"]
         self._keep_every = settings["keep_every_g_steps"]
         self._saved_g_step: int | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Looks, now that the folder is locked, whether it still is what the plan was made for.
+
+        Raises:
+            ConfigurationError: if another process has trained the run meanwhile.
+        """
+        if trainer.is_global_zero and self._plan is not None:
+            check_unchanged(self._plan)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restores networks, optimisers and counters, now that they exist on their device.
@@ -48,9 +57,10 @@ class Checkpointing(pl.Callback):
             DataError: if the checkpoint is not the state of such a run.
         """
         _states(_callbacks(trainer))  # what could not be saved is refused now
-        found, self._found = self._found, None
-        if found is None:
+        plan, self._plan = self._plan, None
+        if plan is None or plan.found is None:
             return
+        found = plan.found
         module = _gan(pl_module)
         check_fits(found, module)
         if trainer.is_global_zero and found.damaged:
@@ -60,7 +70,7 @@ class Checkpointing(pl.Callback):
                 f"damaged checkpoints are set aside as *.damaged ({reasons}); training continues from "
                 f"{found.path.name} of g_step {found.state['counters']['g_step']}"
             )
-        module.load_state(found.state)
+        module.load_state(state_to_continue(plan, module))
         kept = found.state.get("callbacks", {})  # older checkpoints have none
         for callback in _callbacks(trainer):
             if callback.state_key in kept:
@@ -120,7 +130,6 @@ class Checkpointing(pl.Callback):
             "callbacks": _states(_callbacks(module.trainer)),
             "ganlab": __version__,
             "config": yaml.safe_dump(self._config, sort_keys=False),
-            "identity": identity(self._config),
             "data_sha256": self._data_sha256,
             "unlogged": {name: value.cpu() for name, value in module.unlogged.items()},
         }

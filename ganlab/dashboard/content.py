@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ganlab.comparison import fingerprint
-from ganlab.config import NOT_MATHEMATICS
 from ganlab.directions import Better, agreed
+from ganlab.identity import NOT_MATHEMATICS
 from ganlab.reading.curves import AXES, Array, Curves
 from ganlab.reading.documents import plain
 from ganlab.reading.run import Run

@@ -79,6 +79,10 @@ class Optimization:
     normalize_once: bool = False
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
 
+    def optimizer(self, name: str) -> OptimizerFactory:
+        """Returns what makes the optimiser of that name."""
+        return {"generator": self.generator, "discriminator": self.discriminator}[name]
+
 
 @dataclass(frozen=True)
 class ScheduledNumber:
@@ -188,14 +192,10 @@ class GenerativeModule(pl.LightningModule, ABC):
 
     def configure_optimizers(self) -> Sequence[Optimizer]:
         """Makes the optimisers; `initial_lr` keeps the rate that the schedule multiplies."""
-        factories = {
-            "generator": self.optimization.generator,
-            "discriminator": self.optimization.discriminator,
-        }
         optimizers = []
         for name, networks in self.optimized.items():
             trained = [p for network in networks for p in network.parameters() if p.requires_grad]
-            optimizers.append(factories[name](trained))
+            optimizers.append(self.optimization.optimizer(name)(trained))
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
@@ -249,11 +249,14 @@ class GenerativeModule(pl.LightningModule, ABC):
             network.load_state_dict(state[name])
         if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
+        elif self.ema is not None:  # an average that the run had not before begins with its present weights
+            self.ema.generator.load_state_dict(state["generator"])
         for name, optimizer in zip(self.optimized, self.trainer.optimizers, strict=True):
             optimizer.load_state_dict(state["optimizers"][name])
         for name, part in self.memories.items():
             part.load_state_dict(state["memories"].get(name, {}))  # older checkpoints name fewer parts
-        self.trainer.precision_plugin.load_state_dict(state["scaler"])
+        if state["scaler"]:
+            self.trainer.precision_plugin.load_state_dict(state["scaler"])
 
     def _begin_iteration(self) -> list[LightningOptimizer]:
         """Gives every scheduled number its value, reseeds the global generator (dropout), returns the optimisers."""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ganlab.identity import complete
 from ganlab.reading.curves import Curves
 from ganlab.reading.files import Stamp
 from ganlab.reading.folder import Snapshot
@@ -103,6 +104,8 @@ def _encode(snapshot: Snapshot) -> dict[str, Any]:
 
 def _decode(place: Place, kept: dict[str, Any]) -> Snapshot:
     protocols = kept.pop("protocols")
+    if kept["config"]:  # it may have been written by an older ganlab
+        kept["config"] = complete(kept["config"])
     stamps = {name: Stamp(**each) for name, each in kept.pop("stamps").items()}
     kept["results"] = tuple(
         {**result, "protocol": protocols[result["protocol"]]} for result in kept["results"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ganlab.config import flatten
+from ganlab.identity import flatten
 from ganlab.reading.files import UnreadableError
 
 MAX_DEPTH = 32

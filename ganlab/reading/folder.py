@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ganlab.directions import better_of
+from ganlab.identity import complete
 from ganlab.reading.curves import Curves
 from ganlab.reading.documents import number, parse_config, parse_object, plain
 from ganlab.reading.files import Stamp, UnreadableError, open_file, open_folder, read_whole, stamp
@@ -112,7 +113,7 @@ def read_grid(place: Place, g_step: int) -> bytes:
 
 
 def _read_config(folder: int, found: Stamp, run: Run) -> Run:
-    return replace(run, config=parse_config(read_whole(folder, "config.yaml", MAX_DOCUMENT_BYTES)))
+    return replace(run, config=complete(parse_config(read_whole(folder, "config.yaml", MAX_DOCUMENT_BYTES))))
 
 
 def _read_status(folder: int, found: Stamp, run: Run) -> Run:

@@ -4,21 +4,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ganlab.config import identity
+from ganlab.identity import mathematics
 from ganlab.reading.lines import Cursor
 
 Result = Mapping[str, Any]
 """One line of `results.jsonl`: at least `g_step`, `metric`, `value` (finite or `None`), `better` and `protocol`."""
-
-
-@cache
-def _decides_mathematics(key: str) -> bool:
-    """Asks once for each key; a thousand runs have the same ones."""
-    return bool(identity({key: None}))
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Run:
 
     place: Place
     config: Mapping[str, Any] = field(default_factory=dict)
-    """`{dotted key: leaf}`."""
+    """`{dotted key: leaf}`, keys that ganlab got after the run was made at their shipped values."""
     status: Mapping[str, Any] = field(default_factory=dict)
     """`run.json`."""
     results: Sequence[Result] = ()
@@ -95,7 +89,8 @@ class Run:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What decides the mathematics."""
-        return {key: value for key, value in self.config.items() if _decides_mathematics(key)}
+        devices = self.status.get("devices")
+        return mathematics(self.config, devices if isinstance(devices, int) else None)
 
     @cached_property
     def identity_without_seed(self) -> dict[str, Any]:

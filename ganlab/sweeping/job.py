@@ -19,9 +19,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ganlab.composition import check_running
-from ganlab.config import Config, identity, register_resolvers, validate
+from ganlab.config import Config, register_resolvers, validate
 from ganlab.errors import ConfigurationError
+from ganlab.identity import identity
 from ganlab.quoting import override
+from ganlab.reading.earlier import at_earlier_folder
 from ganlab.sweeping.child import last_line, run_child
 from ganlab.sweeping.objective import Objective
 from ganlab.sweeping.record import FAILED, FINISHED, INTERRUPTED, SKIPPED, Outcome, StopRequest, SweepFolder
@@ -63,7 +65,7 @@ def run_job(composed: DictConfig, shared: Container[str], in_worker: bool) -> fl
     title = f"job {outcome.job}: {' '.join(each for each in overrides if each not in shared)}"
     try:
         check_running(composed)
-        config = validate(composed)
+        config = at_earlier_folder(validate(composed))
     except ConfigurationError as error:
         _end(folder, title, replace(outcome, status=FAILED, exit=error.exit_status, error=str(error)))
         return math.nan

@@ -16,10 +16,11 @@ from typing import IO, Any
 import yaml
 from tqdm import tqdm
 
-from ganlab.config import Config, with_later_keys
+from ganlab.config import Config
 from ganlab.directions import better_of
 from ganlab.errors import ConfigurationError, DataError, StorageError
 from ganlab.files import append_lines, is_disk_full, read_json_lines, sweep_parts, write_atomically
+from ganlab.identity import with_later_keys
 from ganlab.redaction import redact
 from ganlab.tracking.provenance import provenance, write_provenance
 

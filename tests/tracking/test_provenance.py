@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ganlab.cli import compose_config
-from ganlab.config import identity
+from ganlab.identity import identity
 from ganlab.redaction import REDACTED, is_secret_name, redact, redact_argument
 from ganlab.tracking import provenance
 from ganlab.tracking.provenance import describe_differences, environment, git_tree, packages, write_provenance

@@ -206,7 +206,8 @@ def state_to_continue(plan: Plan, module: GenerativeModule) -> dict[str, Any]:
 def _options(optimizer: Optimizer) -> set[str]:
     """Returns what the constructor of an optimiser, or of a class that it is built on, takes."""
     classes = [each for each in type(optimizer).__mro__ if issubclass(each, Optimizer)]
-    return {"initial_lr"}.union(*(inspect.signature(each).parameters for each in classes))
+    options = {"initial_lr"}.union(*(inspect.signature(each).parameters for each in classes))
+    return options - {"params"}
 
 
 def _check_memory(name: str, memories: Mapping[int, Mapping[str, Any]], module: GenerativeModule) -> None:

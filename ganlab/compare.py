@@ -2,7 +2,6 @@
 
 import json
 import math
-import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,10 @@ from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_ru
 from ganlab.directions import cost
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically
+from ganlab.protocols import said_differences
 from ganlab.reading.conditions import parse_filter, short_name
 from ganlab.reading.run import Run
+from ganlab.sections import Column, Section, facts, names, sections, whole
 from ganlab.tables import FORMS, render
 
 USAGE = """usage: python -m ganlab.compare RUN_OR_FOLDER... [option=value ...]
@@ -31,7 +32,8 @@ USAGE = """usage: python -m ganlab.compare RUN_OR_FOLDER... [option=value ...]
   out=FILE           writes the table there: .txt, .csv, .md, .tex or .json
 
 Runs that differ only in their seed are one row: mean ± standard deviation over training seeds (n). The best of each
-metric has a *, unless protocols differ: then nothing is ranked, and the fields that differ are named. What a
+metric has a *, unless protocols differ: then nothing is ranked, and the fields that differ are named. Runs of mixed
+recipes, in which more keys differ than a line has room for, are shown by model and data. What a
 run was scored by beside its own protocol has a column that names the difference: fid50k_train truncation=0.5."""
 
 PICKS = {"last": ("last",), "best": ("best",), "both": ("best", "last")}
@@ -49,10 +51,6 @@ class CompareOptions:
     ignore: list[str] = field(default_factory=list)
     format: str | None = None
     out: str | None = None
-
-
-Column = tuple[str, Callable[[Row], str]]
-"""Its head, and how a row's cell is written."""
 
 
 def show(paths: Sequence[str], options: CompareOptions) -> str:
@@ -79,12 +77,29 @@ def show(paths: Sequence[str], options: CompareOptions) -> str:
     rows = _sorted(comparison, options.sort)
     if form == "json":
         return json.dumps([_plain(row, comparisons, metrics) for row in rows], indent=1)
-    columns = [*_facts(comparison), *_score_columns(comparisons, metrics)]
-    table = render([head for head, _ in columns], [[cell(row) for _, cell in columns] for row in rows], form)
     if form != "text":
-        return table
+        return _table(whole(comparison, rows), comparisons, metrics, form)
     unread = [each for each in found if not each.config]
-    return "\n".join([table, *_notes(comparison, metrics, unread)])
+    shown = sections(comparison, rows)
+    tables = [
+        "\n".join(filter(None, [each.title, _table(each, comparisons, metrics, form)])) for each in shown
+    ]
+    return "\n".join(["\n\n".join(tables), *_notes(comparison, metrics, shown, unread)])
+
+
+def _table(section: Section, comparisons: Mapping[str, Comparison], metrics: Sequence[str], form: str) -> str:
+    """Writes one table; scores that none of its rows has are no columns of it."""
+    scored = [metric for metric in metrics if any(metric in row.cells for row in section.rows)]
+    called = names(next(iter(comparisons.values())).rows)
+    columns: list[Column] = [
+        ("run", lambda row: called[row.key]),
+        *((_head(key), _setting(key)) for key in section.telling),
+        *_score_columns(comparisons, scored),
+        *((_head(key), _setting(key)) for key in section.further),
+        *facts(section.rows),
+    ]
+    cells = [[cell(row) for _, cell in columns] for row in section.rows]
+    return render([head for head, _ in columns], cells, form)
 
 
 def _form(options: CompareOptions) -> str:
@@ -94,28 +109,17 @@ def _form(options: CompareOptions) -> str:
     return form
 
 
-def _facts(comparison: Comparison) -> list[Column]:
-    """Returns the columns that are no scores; parameters only where a run knows them."""
-    sized = any(_parameters(row, "generator") for row in comparison.rows)
-    sizes: list[Column] = [
-        ("G parameters", lambda row: _parameters(row, "generator") or "-"),
-        ("D parameters", lambda row: _parameters(row, "discriminator") or "-"),
-    ]
-    return [
-        ("run", lambda row: row.name),
-        *((key.removesuffix("._target_"), _setting(key)) for key in comparison.keys),
-        ("seeds", lambda row: ",".join(map(str, row.settings["seeds"]))),
-        ("g_steps", _progress),
-        ("time", lambda row: _duration(_mean(each.seconds for each in row.runs))),
-        ("images/s", _speed),
-        *(sizes if sized else []),
-    ]
+def _head(key: str) -> str:
+    return key.removesuffix("._target_")
 
 
 def _score_columns(comparisons: Mapping[str, Comparison], metrics: Sequence[str]) -> list[Column]:
     columns: list[Column] = []
     for metric in metrics:
+        has_best = any(each.directions[metric] is not None for each in comparisons.values())
         for pick, comparison in comparisons.items():
+            if pick == "best" and not has_best and len(comparisons) > 1:
+                continue  # neither way is better: the last is all there is
             best = best_rows(comparison, metric)
             cells = {
                 row.key: _score(row.cells.get(metric)) + "*" * (row.key in best) for row in comparison.rows
@@ -155,8 +159,10 @@ def _order(value: Any) -> tuple[int, float, str]:
     return 1, 0.0, str(value)
 
 
-def _notes(comparison: Comparison, metrics: Sequence[str], unread: Sequence[Run]) -> list[str]:
-    """Says which columns are not ranked, what the numbers are, and which runs are missing."""
+def _notes(
+    comparison: Comparison, metrics: Sequence[str], shown: Sequence[Section], unread: Sequence[Run]
+) -> list[str]:
+    """Says which columns are not ranked, what the numbers are, which runs failed, and what is missing."""
     notes = [
         f"{metric}: not ranked, {_reason(comparison, metric)}"
         for metric in metrics
@@ -168,22 +174,50 @@ def _notes(comparison: Comparison, metrics: Sequence[str], unread: Sequence[Run]
         notes.append("nan: the score of a run is no finite number")
     if any(cell.interval for row in comparison.rows for cell in row.cells.values()):
         notes.append("a [b, c]: one training run; 95 % interval over the images of its evaluation")
+    notes += [
+        f"{metric}: neither lower nor higher is better; the last score is shown, and none is marked"
+        for metric in metrics
+        if comparison.directions[metric] is None
+    ]
+    notes += [note for row in comparison.rows for run in row.runs if (note := _failure(run))]
+    notes += [
+        f"{each.title.partition(':')[0] or 'these runs'}: {len(each.left_out)} more keys differ "
+        f"({_few(each.left_out)}); format=csv has a column for each"
+        for each in shown
+        if each.left_out
+    ]
+    if len(shown) > 1:
+        notes.append(
+            f"{len(comparison.keys)} keys differ in all, so that the runs are shown by model and data; * marks the "
+            "best of all tables"
+        )
     notes += [f"{each.path}: left out, {'; '.join(each.faults)}" for each in unread]
     return ["", *notes] if notes else []
 
 
 def _reason(comparison: Comparison, metric: str) -> str:
-    fields = comparison.conflicts[metric].items()
-    return "protocols differ in " + "; ".join(
-        f"{name} ({' / '.join(json.dumps(value) for value in values)})" for name, values in fields
-    )
+    return f"protocols differ in {said_differences(comparison.conflicts[metric])}"
+
+
+def _failure(run: Run) -> str | None:
+    """Says that a run failed, why, and of when its scores are: they look like those of one that ended well."""
+    if run.status.get("status") != "failed":
+        return None
+    reason = " ".join(str(run.status.get("error") or "no reason is known").split())
+    scored = max((result["g_step"] for result in run.results), default=None)
+    when = "it has no scores" if scored is None else f"its last scores are of g_step {scored}"
+    return f"{run.name}: failed at g_step {run.g_steps:.0f} ({reason[:120]}); {when}"
+
+
+def _few(keys: Sequence[str], most: int = 5) -> str:
+    return ", ".join([*map(_head, keys[:most]), *(["..."] if len(keys) > most else [])])
 
 
 def _setting(key: str) -> Callable[[Row], str]:
     """A class by its name alone, an absent value as a dash."""
 
     def cell(row: Row) -> str:
-        value = row.settings[key]
+        value = row.runs[0].identity_without_seed.get(key)
         text = "-" if value is None else str(value)
         return short_name(text) if key.endswith("_target_") else text
 
@@ -200,39 +234,6 @@ def _score(cell: Cell | None) -> str:
     if cell.interval is not None:
         return f"{cell.mean:.4g} [{cell.interval[0]:.4g}, {cell.interval[1]:.4g}]"
     return f"{cell.mean:.4g}"
-
-
-def _progress(row: Row) -> str:
-    """Generator steps done, of the run that has come least far, with a state other than finished."""
-    states = sorted({str(each.status.get("status")) for each in row.runs} - {"finished"})
-    return " ".join([f"{min(each.g_steps for each in row.runs):.0f}", *states])
-
-
-def _speed(row: Row) -> str:
-    speed = _mean(each.images / each.seconds for each in row.runs if each.images and each.seconds)
-    return "-" if speed is None else f"{speed:.0f}"
-
-
-def _parameters(row: Row, network: str) -> str:
-    """Number of parameters, `1.2M`; empty where the run does not say."""
-    counts = row.runs[0].status.get("parameters")
-    count = counts.get(network) if isinstance(counts, Mapping) else None
-    if not isinstance(count, int):
-        return ""
-    return f"{count / 1e6:.2f}M" if count >= 1e6 else f"{count / 1e3:.0f}k" if count >= 1e3 else str(count)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
-
-
-def _mean(values: Any) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
 
 
 def _plain(row: Row, comparisons: Mapping[str, Comparison], metrics: Sequence[str]) -> dict[str, Any]:

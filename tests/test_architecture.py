@@ -31,6 +31,7 @@ ROWS = (
         "ema",
         "redaction",
         "directions",
+        "protocols",
     ),
     (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
@@ -42,6 +43,7 @@ ROWS = (
     ("checkpoint", "sweeping"),
     ("checkpoint_folder",),
     ("resume", "comparison"),
+    ("sections",),
     ("callbacks", "cli", "instantiation"),
     ("scheduling", "finetuning"),
     ("assembly",),
@@ -76,6 +78,7 @@ MATHEMATICS = {
 TORCH_FREE = {
     *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
     *("groups", "latent_options", "launch", "quoting", "composition", "directions", "identity", "targets"),
+    *("protocols", "sections"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""

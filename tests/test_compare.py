@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 import yaml
 
 from ganlab import compare as verb
+from ganlab import sections
 from ganlab.cli import compose_config
 from ganlab.compare import CompareOptions, show
 from ganlab.comparison import compare, differing_keys, find_runs
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.protocols import said_differences
 from ganlab.tracking.run_folder import RunFolder
 
 PROTOCOL = {
@@ -125,6 +128,109 @@ def test_table_says_which_uncertainty_it_shows(tmp_path: Path) -> None:
     assert "7 [6.5, 7.25]" in table
     assert "over n training seeds" in table
     assert "over the images of its evaluation" in table
+
+
+def test_protocols_differ_in_words(tmp_path: Path) -> None:
+    """Catches: mappings written as JSON, a checksum where a name says it, parts that are equal, `null`."""
+    reference = {"name": "cifar10", "split": "train", "num": 50000, "sha256": "a" * 64}
+    for loss, changes in (
+        ("hinge", {}),
+        ("minimax", {"reference": {**reference, "split": "test", "num": 10000, "sha256": "b" * 64}}),
+        ("wasserstein", {"num_samples": 50000, "method": {"method": "drs", "burn_in": 9}}),
+    ):
+        protocol = {"reference": reference, "method": None, **changes}
+        make_run(tmp_path, f"loss={loss}", f"run_name={loss}", scores={1: 2.0}, **protocol)
+    table = show([str(tmp_path)], CompareOptions())
+    (reason,) = (line for line in table.splitlines() if "not ranked" in line)
+    assert "reference (the real images: train, 50,000 images / test, 10,000 images" in reason
+    assert "num_samples (number of generated images: 2,000 / 50,000)" in reason
+    assert "method (how latents are chosen: none / method drs, burn in 9)" in reason
+    assert "{" not in reason
+
+
+def test_same_data_by_name_with_other_content() -> None:
+    """Catches: a difference that is said without a difference."""
+    conflict = {"reference": [{"name": "mine", "sha256": each * 64} for each in "ab"]}
+    assert said_differences(conflict) == "reference (the real images: checksum aaaaaaaa / checksum bbbbbbbb)"
+
+
+def test_mixed_recipes_are_shown_by_model_and_data(tmp_path: Path) -> None:
+    """Catches: a table of thirty columns; a group with the keys of others; a star for each group."""
+    for value, overrides in (
+        (20.0, ("model=sngan", "data=digits")),
+        (25.0, ("model=sngan", "data=digits", "n_critic=2")),
+        (30.0, ("model=dcgan", "data=digits", "penalty=r1", "ema=default")),
+    ):
+        make_run(tmp_path, *overrides, scores={1: value})
+    table = show([str(tmp_path)], CompareOptions())
+    tables = [part.splitlines() for part in table.split("\n\n")]
+    sngan, dcgan = (next(each for each in tables if each[0].startswith(name)) for name in ("sngan", "dcgan"))
+    assert sngan[0].startswith("sngan on digits: ")
+    assert "loss Hinge" in sngan[0]
+    assert sngan[1].split() == [
+        "run",
+        "n_critic",
+        "fd_efflite0_2k_train",
+        "seeds",
+        "g_steps",
+        "time",
+        "images/s",
+    ]
+    assert len(sngan) == 5
+    assert dcgan[1].split() == ["run", "fd_efflite0_2k_train", "seeds", "g_steps", "time", "images/s"]
+    assert table.count("20*") == 1
+    assert len(re.findall(r"\d\*", table)) == 1
+    assert max(map(len, table.splitlines())) < 160
+    flat = show([str(tmp_path)], CompareOptions(format="csv")).splitlines()
+    assert len(flat) == 4
+    assert "penalty" in flat[0]
+
+
+def test_keys_without_a_column_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: keys that are dropped without a word; numbers that stand before what was chosen."""
+    monkeypatch.setattr(sections, "MAX_KEYS", 2)
+    make_run(tmp_path, "loss=hinge", "n_critic=2", scores={1: 1.0})
+    make_run(tmp_path, "loss=minimax", "model.latent_dim=3", scores={1: 2.0})
+    table = show([str(tmp_path)], CompareOptions())
+    assert table.split()[:4] == ["run", "loss", "model.latent_dim", "fd_efflite0_2k_train"]
+    assert (
+        "these runs: 2 more keys differ (n_critic, loss.real_target); format=csv has a column for each"
+        in table
+    )
+
+
+def test_runs_of_one_name_show_their_folders(tmp_path: Path) -> None:
+    """Catches: two lines that nobody can tell apart; folders where names do."""
+    for place, loss in (("a", "hinge"), ("b", "minimax")):
+        make_run(tmp_path / place, f"loss={loss}", "run_name=same", scores={1: 1.0})
+    make_run(tmp_path, "loss=wasserstein", "run_name=other", scores={1: 1.0})
+    assert {row["run"] for row in rows_of(tmp_path)} == {
+        "other",
+        *(f"same ({tmp_path / place / 'same'})" for place in "ab"),
+    }
+
+
+def test_failed_run_is_not_shown_like_one_that_ended_well(tmp_path: Path) -> None:
+    """It diverged after its last score. Catches: a finite number of long before, and nothing said of it."""
+    for name, words in (("scored", "its last scores are of g_step 10"), ("unscored", "it has no scores")):
+        path = make_run(tmp_path / name, scores={10: 3.0})
+        status = json.loads((path / "run.json").read_text())
+        failure = {"status": "failed", "g_steps": 25, "error": "DivergedError: d_loss is not finite"}
+        (path / "run.json").write_text(json.dumps({**status, **failure}))
+        if name == "unscored":
+            (path / "results.jsonl").unlink()
+        note = f"failed at g_step 25 (DivergedError: d_loss is not finite); {words}"
+        assert note in show([str(path)], CompareOptions())
+
+
+def test_what_has_no_best_has_one_column(tmp_path: Path) -> None:
+    """Catches: a column that calls the last score the best."""
+    path = make_run(tmp_path, scores={1: 2.0, 2: 3.0}, metric="ms_ssim_2k", better=None)
+    (row,) = rows_of(path, scores="both")
+    assert [name for name in row if name.startswith("ms_ssim")] == ["ms_ssim_2k (last)"]
+    assert "ms_ssim_2k: neither lower nor higher is better" in show(
+        [str(path)], CompareOptions(scores="best")
+    )
 
 
 def test_what_no_run_has_is_refused(runs: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ganlab.comparison import fingerprint
 from ganlab.directions import Better, agreed
 from ganlab.identity import NOT_MATHEMATICS
+from ganlab.protocols import FIELDS
 from ganlab.reading.curves import AXES, Array, Curves
 from ganlab.reading.documents import plain
 from ganlab.reading.run import Run
@@ -54,6 +55,7 @@ def describe_runs(runs: Sequence[Run], common: Mapping[str, Any]) -> dict[str, A
         "runs": described,
         "protocols": protocols,
         "notMathematics": NOT_MATHEMATICS,
+        "fieldWords": FIELDS,
     }
 
 

@@ -194,12 +194,52 @@ def test_other_protocols_are_not_ranked(page: Any, url: str, runs: Path) -> None
     )
     go(page, f"{url}#seeds=each")
     page.wait_for_selector(".conflict")
-    assert "num_samples (" in page.locator(".conflict").first.inner_text()
+    why = page.locator(".conflict").first.inner_text()
+    assert "num_samples (number of generated images: " in why
+    assert {"9", "1,000"} <= set(re.findall(r"[\d,]+", why))
     assert page.locator(".star").count() == 0
     order = page.locator("tbody td.first").all_inner_texts()
     page.locator("th button", has_text="fd_efflite0_1k_train").click()
     page.wait_for_selector(".refusal")
     assert page.locator("tbody td.first").all_inner_texts() == order
+
+
+def test_what_has_no_direction_is_not_ranked(page: Any, url: str, runs: Path) -> None:
+    """Catches: a star, an arrow or "best 5" by what nobody declared; NaN that is hidden behind an earlier score."""
+    for place, run in enumerate(sorted(runs.iterdir())):
+        lines = [json.loads(line) for line in (run / "results.jsonl").read_text().splitlines()]
+        mine = [
+            {**line, "metric": "mine_1k", "better": None}
+            for line in lines
+            if line["metric"].startswith("fd_")
+        ]
+        ended = [{**mine[-1], "metric": "up_1k", "better": "higher", "value": None if place == 0 else place}]
+        (run / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*mine, *ended]))
+    go(page, f"{url}#seeds=each&sort=-up_1k")
+    until(page, "document.querySelector('thead').innerText.includes('mine_1k')")
+    heads = [text.strip() for text in page.locator("thead th").all_inner_texts()]
+    mine, up = (
+        next(place for place, text in enumerate(heads) if text.startswith(name)) for name in ("mine", "up")
+    )
+    assert heads[mine] == "mine_1k"
+    assert heads[up].startswith("up_1k ↑")
+    cells = [row.locator("td").all_inner_texts() for row in page.locator("tbody tr:not(.spacer)").all()]
+    assert not [cell for row in cells for cell in row[mine] if "★" in cell]
+    assert [row[up] for row in cells] == ["5★", "4", "3", "2", "1", "nan"]
+    assert page.get_by_role("button", name="best 5").count() == 0  # mine_1k comes first
+
+
+def test_runs_of_one_name_show_their_places(page: Any, url: str, runs: Path) -> None:
+    """Catches: two lines that nobody can tell apart."""
+    for run in sorted(runs.iterdir())[:2]:
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        (run / "config.yaml").write_text(yaml.safe_dump({**config, "run_name": "same"}))
+    go(page, f"{url}#seeds=each")
+    until(page, "document.querySelector('tbody').innerText.includes('same (')")
+    shown = [text for text in page.locator("tbody td.first").all_inner_texts() if text.startswith("same")]
+    assert sorted(shown) == [f"same (runs/{run.name})" for run in sorted(runs.iterdir())[:2]]
+    beside = page.locator("aside .name").all_inner_texts()
+    assert sum(text.startswith("same (runs/") for text in beside) == 2
 
 
 def test_one_slider_moves_all_grids(page: Any, url: str) -> None:

@@ -50,7 +50,7 @@ const app = {
 
   /** What a run is called where there is little room. */
   label(run) {
-    return app.detail(run) ? `${app.detail(run)} · seed ${run.seed}` : run.name;
+    return app.detail(run) ? `${app.detail(run)} · seed ${run.seed}` : run.title;
   },
 
   choose(id, on) {

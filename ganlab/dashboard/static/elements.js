@@ -46,7 +46,7 @@ export function switcher(label, options, value, choose) {
 }
 
 /** A run's name with its colour. */
-export function tag(run, colour, text = run.name, detail = "") {
+export function tag(run, colour, text = run.title, detail = "") {
   return h(
     "span",
     { class: "tag", title: run.place },

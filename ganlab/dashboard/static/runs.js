@@ -1,6 +1,7 @@
 // The runs: what differs between them, and which of their scores may be ranked (the rule of ganlab/comparison.py).
 
 import { parseFilter } from "./conditions.js";
+import { saidDifferences } from "./protocols.js";
 
 const silentAfterSeconds = 600;
 
@@ -13,6 +14,7 @@ export class Runs {
   #better = new Map();
   #common = {};
   #notMathematics = [];
+  #fieldWords = {};
   /** What differs in lists of runs that have been asked for. */
   #differing = new WeakMap();
 
@@ -24,10 +26,13 @@ export class Runs {
       this.#byId.clear();
     }
     this.#notMathematics = answer.notMathematics;
+    this.#fieldWords = answer.fieldWords;
     for (const [name, protocol] of Object.entries(answer.protocols)) this.protocols.set(name, protocol);
     this.#better.clear();
     for (const run of answer.runs) this.#byId.set(run.id, this.#complete(run));
     this.all = answer.order.map((id) => this.#byId.get(id)).filter(Boolean);
+    const names = groupBy(this.all, (run) => run.name);
+    for (const run of this.all) run.title = names.get(run.name).length > 1 ? `${run.name} (${run.place})` : run.name;
     const kept = new Set(answer.order);
     for (const id of this.#byId.keys()) if (!kept.has(id)) this.#byId.delete(id);
   }
@@ -143,13 +148,7 @@ export class Runs {
     const names = new Set(rows.flatMap((row) => row.cells.get(metric)?.protocols ?? []));
     if (names.size < 2) return null;
     const protocols = [...names].map((name) => this.protocols.get(name) ?? {});
-    const fields = new Set(protocols.flatMap((protocol) => Object.keys(protocol)));
-    const reasons = [];
-    for (const field of fields) {
-      const values = [...new Set(protocols.map((protocol) => Object.hasOwn(protocol, field) ? JSON.stringify(protocol[field]) : "absent"))];
-      if (values.length > 1) reasons.push(`${field} (${values.join(" / ")})`);
-    }
-    return reasons.join("; ") || "protocols that are not alike";
+    return saidDifferences(protocols, this.#fieldWords) || "protocols that are not alike";
   }
 }
 

@@ -70,13 +70,13 @@ export function buildSidebar(root, app) {
       h("input", {
         type: "checkbox",
         checked: chosen,
-        "aria-label": run.name,
+        "aria-label": run.title,
         onchange: () => app.choose(run.id, !chosen),
       }),
       h(
         "span",
         { class: "what" },
-        h("span", { class: "name" }, run.name),
+        h("span", { class: "name" }, run.title),
         h("span", { class: "detail" }, h("i", { class: `status ${run.status}`, title: statusWord(run) }), detail),
       ),
       h("span", { class: "figure" }, score ? formatScore(score.value) : "", h("small", {}, formatCount(run.g_steps))),

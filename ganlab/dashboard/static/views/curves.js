@@ -193,9 +193,9 @@ export function chartsView(root, app, { derive, namesOf, picker }) {
   }
 
   function legendOf(runs) {
-    if (state.get("seeds") !== "together") return runs.map((run) => tag(run, colourOf(run.id), run.name, app.detail(run)));
+    if (state.get("seeds") !== "together") return runs.map((run) => tag(run, colourOf(run.id), run.title, app.detail(run)));
     return [...groupBy(runs, (run) => run.experiment).values()].map(([run, ...others]) =>
-      tag(run, colourOf(run.id), others.length ? `${run.name.replace(/-s\d+$/, "")} (${others.length + 1} seeds)` : run.name, app.detail(run)),
+      tag(run, colourOf(run.id), others.length ? `${run.name.replace(/-s\d+$/, "")} (${others.length + 1} seeds)` : run.title, app.detail(run)),
     );
   }
 

@@ -84,7 +84,7 @@ export function pairView(root, app) {
     const select = h(
       "select",
       { "aria-label": `Run ${label}`, onchange: () => state.set({ [key]: select.value }) },
-      candidates.map((each) => h("option", { value: each.id, selected: each === run }, each.name)),
+      candidates.map((each) => h("option", { value: each.id, selected: each === run }, each.title)),
     );
     return h("label", { class: "field" }, h("span", {}, label), select);
   }

@@ -45,7 +45,7 @@ function thread(app, point, placed, metric, shareOf) {
   return svg(
     "path",
     { d: path, class: `thread ${chosen ? "chosen" : ""}`, colour: scaleColour(shareOf(point)), onclick: () => app.choose(point.run.id, !chosen) },
-    svg("title", {}, `${point.run.name}\n${metric} ${formatNumber(point.value)}`),
+    svg("title", {}, `${point.run.title}\n${metric} ${formatNumber(point.value)}`),
   );
 }
 

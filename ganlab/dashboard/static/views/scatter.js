@@ -68,7 +68,7 @@ function scatterPlot(app, points, along, metric) {
   const dots = points.map((point, index) => {
     const chosen = app.chosen.includes(point.run.id);
     const spread = typeof point.run.settings.get(along) === "number" ? 0 : ((index * 37) % 21) - 10; // names: side by side
-    return dot(app, point, chosen, x.place(point.run.settings.get(along) ?? null) + spread, y.place(point.value), `${point.run.name}\n${formatKey(along)} ${formatSetting(along, point.run.settings.get(along))}\n${metric} ${formatNumber(point.value)}`);
+    return dot(app, point, chosen, x.place(point.run.settings.get(along) ?? null) + spread, y.place(point.value), `${point.run.title}\n${formatKey(along)} ${formatSetting(along, point.run.settings.get(along))}\n${metric} ${formatNumber(point.value)}`);
   });
   return svg(
     "svg",

@@ -3,6 +3,7 @@
 import { colourOf } from "../colours.js";
 import { empty, h, switcher } from "../elements.js";
 import { formatCount, formatDuration, formatNumber, formatScore, formatSetting, formatSize, shortKeys } from "../format.js";
+import { groupBy } from "../runs.js";
 import * as state from "../state.js";
 import { windowed } from "../window.js";
 
@@ -120,7 +121,9 @@ export function tableView(root, app) {
   }
 
   function nameColumn(rows) {
-    const nameOf = (row) => (row.runs.length > 1 ? row.runs[0].name.replace(/-s\d+$/, "") : row.runs[0].name);
+    const shared = (row) => (row.runs.length > 1 ? row.runs[0].name.replace(/-s\d+$/, "") : row.runs[0].name);
+    const same = groupBy(rows, shared);
+    const nameOf = (row) => (same.get(shared(row)).length > 1 ? `${shared(row)} (${row.runs[0].place})` : shared(row));
     return {
       name: "name",
       width: widthOf(rows, nameOf, "run", 40) + 6,

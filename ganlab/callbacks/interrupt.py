@@ -172,13 +172,11 @@ class Interrupt(pl.Callback):
     def _leave(trainer: pl.Trainer, module: pl.LightningModule, received: int) -> None:
         assert isinstance(module, GenerativeModule)
         sequel = "run the same command again to continue"
-        if received == Interrupt.PREEMPTION and trainer.is_global_zero:
-            sequel = _requeue() or sequel
+        if received == Interrupt.PREEMPTION and "SLURM_JOB_ID" in os.environ:
+            sequel = _requeue() if trainer.is_global_zero else "rank 0 queues the job again"
         # Lightning gives the signals back next: one that repeats this would end the process before it has said how.
         time.sleep(REPEAT_SECONDS)
-        interrupted = Interrupted(received, module.counters.g_step, sequel)
-        interrupted.said_by_another = not trainer.is_global_zero
-        raise interrupted
+        raise Interrupted(received, module.counters.g_step, sequel)
 
 
 class _SecondSignal:
@@ -241,11 +239,9 @@ def _forget_wakeup() -> None:
 os.register_at_fork(after_in_child=_forget_wakeup)
 
 
-def _requeue() -> str | None:
-    """Asks Slurm to queue this job again and says how that went; `None` outside of Slurm."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
-        return None
+def _requeue() -> str:
+    """Asks Slurm to queue this job again and says how that went."""
+    job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:

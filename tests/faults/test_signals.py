@@ -100,6 +100,16 @@ def test_slurm_queues_the_job_again(
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["counters"]["g_step"] == 4
 
 
+def test_one_rank_queues_the_job_again(monkeypatch: pytest.MonkeyPatch, scontrol: Path) -> None:
+    """Catches: a request of each rank, the second of which Slurm refuses; a rank that says that nobody has asked."""
+    monkeypatch.setattr(interrupt, "REPEAT_SECONDS", 0)
+    module = GANModule.__new__(GANModule)
+    module.__dict__["counters"] = SimpleNamespace(g_step=4)
+    with pytest.raises(Interrupted, match="at g_step 4; rank 0 queues the job again"):
+        Interrupt._leave(cast(Any, SimpleNamespace(is_global_zero=False)), module, signal.SIGUSR1)
+    assert not scontrol.exists()
+
+
 def test_other_signals_queue_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scontrol: Path) -> None:
     """Catches: a cancelled job that comes back."""
     signal_between_updates(monkeypatch, signal.SIGTERM)

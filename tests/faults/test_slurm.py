@@ -137,6 +137,7 @@ def test_preempted_job_is_queued_again_and_ends_equal(slurm: Cluster, whole: Pat
     assert (ended["JobState"], ended["Restarts"]) == ("COMPLETED", "1")
     output = (slurm.folder / f"slurm-{job}.out").read_text()
     assert f"job {job} is queued again and will continue" in output
+    assert output.count("rank 0 queues the job again") == 1
     assert f"continues at g_step {stopped['g_steps']} in" in output
     assert_equal_state(last(whole), last(run_dir))
 

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from ganlab.cli.argument_parser import let_hydra_describe_its_flags
 from ganlab.cli.explanation import explain
 from ganlab.cli.overrides import CommandLine
 from ganlab.composition import check_composition, check_running
@@ -70,6 +71,7 @@ def _hand_to_hydra(task: Callable[[DictConfig], object], config_name: str) -> No
             raise SystemExit(report(error)) from None
 
     composed = hydra_main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")
+    let_hydra_describe_its_flags()
     sweep = Sweep.of(sys.argv[1:])
     if sweep is None:
         composed(guarded)()

@@ -205,7 +205,7 @@ def test_damage_is_found(folder: Path, tmp_path: Path) -> None:
 def test_card_says_what_a_reader_has_to_know(run: RunFolder, folder: Path) -> None:
     """Catches: scores of another iteration, a score without its protocol, fields left open."""
     card = (folder / "README.md").read_text()
-    assert "14.35 | 11 to 13" in card
+    assert " | lower | 14.35 | 11 to 13" in card
     assert "13.35" not in card
     assert "99" not in card.split("## Scores")[1].split("```")[0]
     assert '"num_samples": 1000' in card

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ganlab.directions import better_of
+
 _CARD = """\
 ---
 library_name: ganlab
@@ -114,12 +116,12 @@ def _scores(results: Sequence[Mapping[str, Any]]) -> str:
     if not results:
         return "None at this checkpoint. `ganlab evaluate run=RUN` computes some; export again after it."
     latest = {(result["metric"], fingerprint(result["protocol"])): result for result in results}
-    lines = ["| metric | value | 95 % interval | protocol |", "|---|---|---|---|"]
+    lines = ["| metric | better | value | 95 % interval | protocol |", "|---|---|---|---|---|"]
     for (metric, mark), result in latest.items():
         value = "nan" if result["value"] is None else f"{result['value']:.4g}"
         ends = result.get("ci95")
         interval = f"{ends[0]:.4g} to {ends[1]:.4g}" if ends else ""
-        lines.append(f"| `{metric}` | {value} | {interval} | `{mark}` |")
+        lines.append(f"| `{metric}` | {better_of(result) or ''} | {value} | {interval} | `{mark}` |")
     lines += ["", "Scores compare only where metric and protocol agree. The protocols:", "", "```json"]
     protocols = {mark: result["protocol"] for (_, mark), result in latest.items()}
     lines += [f"{mark} {json.dumps(protocol, sort_keys=True)}" for mark, protocol in protocols.items()]

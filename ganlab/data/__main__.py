@@ -5,10 +5,13 @@ A verb among the data sets, because it is about files and not about runs.
 
 import io
 import json
+import os
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import cast
 
 from ganlab import cli
 from ganlab.cli.options import is_path, parse_options
@@ -66,23 +69,25 @@ def check(path: Path, options: CheckOptions) -> None:
         raise DataError(inspection.label_fault)
     (height, width), _ = inspection.sizes.most_common(1)[0]
     size = str(height) if height == width else f"[{height},{width}]"
-    advise(path, [f"data.image_size={size}"], len(inspection.classes))
+    advise(path, [f"data.image_size={size}"], len(inspection.images), len(inspection.classes))
 
 
-def advise(path: Path, overrides: list[str], num_classes: int) -> None:
+def advise(path: Path, overrides: list[str], num_images: int, num_classes: int) -> None:
     """Prints the command that trains on what lies there, to be pasted into a shell."""
     kind = "folder" if path.is_dir() else "zip"
-    words = [
-        "python",
-        "-m",
-        "ganlab.train",
-        f"data=image_{kind}",
-        override("data.root", str(path)),
-        *overrides,
-    ]
+    root = os.path.abspath(path) if str(path).startswith("~") else str(path)  # a folder of that very name
+    words = [f"data=image_{kind}", override("data.root", root), *overrides]
     if num_classes:
         words += ["data.labels=true", f"data.num_classes={num_classes}"]
-    print(f"train on it: {shlex.join(words)}")
+    if num_images < _usual_batch_size(kind):
+        words += [f"data.batch_size={num_images}"]
+    print(f"train on it: {shlex.join(['python', '-m', 'ganlab.train', *words])}")
+
+
+@cache
+def _usual_batch_size(kind: str) -> int:
+    """Returns the batch size of `ganlab train` where none is typed."""
+    return cast(int, cli.compose_config(f"data=image_{kind}", "data.root=x")["data"]["batch_size"])
 
 
 def prepare(path: Path, options: PrepareOptions) -> None:
@@ -101,7 +106,7 @@ def prepare(path: Path, options: PrepareOptions) -> None:
         f"{options.out}: {made.num_images:,} images of {options.image_size} px; {len(made.left_out):,} left out"
     )
     overrides = [f"data.image_size={options.image_size}", f"data.channels={options.channels}"]
-    advise(Path(options.out), overrides, made.num_classes)
+    advise(Path(options.out), overrides, made.num_images, made.num_classes)
 
 
 def command(arguments: list[str]) -> None:
@@ -116,7 +121,8 @@ def command(arguments: list[str]) -> None:
     paths = [word for word in rest if is_path(word)]
     if not paths and not asks_for_help:
         raise ConfigurationError(f"ganlab data {verb} needs the PATH of a folder or zip archive of images")
-    path = Path(rest.pop(rest.index(paths[0]))).expanduser() if paths else Path()
+    given = Path(rest.pop(rest.index(paths[0])) if paths else ".")
+    path = given if os.path.exists(given) else given.expanduser()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names need not be text, and are to be pasted
     if verb == "check":

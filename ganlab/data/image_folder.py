@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ganlab.data.collection import Collection, split_path
-from ganlab.data.decoding import MAX_FILE_BYTES, Originals, file_fingerprint, open_image
+from ganlab.data.decoding import Originals, file_fingerprint
 from ganlab.data.label_files import Labels, read_labels
 from ganlab.data.listing import SUFFIXES, Listing, is_hidden, shown
+from ganlab.data.pixels import MAX_FILE_BYTES, open_image
 from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.drawing import HEAD_BYTES
 from ganlab.errors import DataError

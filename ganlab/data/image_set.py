@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ganlab.arrays import ArrayFile, open_arrays
 from ganlab.data.datamodule import checksum
-from ganlab.data.decoding import MAX_PIXELS, Originals, decode_array, upright_size
+from ganlab.data.decoding import Originals, decode_array
 from ganlab.data.inspection import opened
+from ganlab.data.pixels import MAX_PIXELS, reason, upright_size, without_warnings
 from ganlab.data.source import MAX_CLASSES, LoadedImages
 from ganlab.errors import DataError
 from ganlab.interfaces import ImageData
@@ -58,16 +59,17 @@ def _common_size(originals: Originals) -> tuple[tuple[int, int], int]:
     """Returns height and width that all images have, and 1 channel if all are grey, else 3."""
     sizes: dict[tuple[int, int], str] = {}
     grey = True
-    for index, name in enumerate(originals.names):
-        try:
-            with originals.read(index) as image:
-                size = upright_size(image)
-                grey = grey and image.mode in ("L", "1", "I;16", "I")
-        except Exception as error:  # decoders of broken files raise almost anything
-            raise DataError(
-                f"{name} in {originals.origin} cannot be read ({error}): mend or remove it"
-            ) from error
-        sizes.setdefault(size, name)
+    with without_warnings():
+        for index, name in enumerate(originals.names):
+            try:
+                with originals.read(index) as image:
+                    size = upright_size(image)
+                    grey = grey and image.mode in ("L", "1", "I;16", "I")
+            except Exception as error:  # decoders of broken files raise almost anything
+                raise DataError(
+                    f"{name} in {originals.origin} cannot be read ({reason(error)}): mend or remove it"
+                ) from error
+            sizes.setdefault(size, name)
     if len(sizes) > 1:
         (first, one), (second, other) = list(sizes.items())[:2]
         raise DataError(

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ganlab.data.collection import Collection, split_path
-from ganlab.data.decoding import MAX_FILE_BYTES, Originals, open_image, reason
+from ganlab.data.decoding import Originals
 from ganlab.data.label_files import Labels, read_labels
 from ganlab.data.listing import Listing, shown
+from ganlab.data.pixels import MAX_FILE_BYTES, open_image, reason
 from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.drawing import HEAD_BYTES
 from ganlab.errors import DataError

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganlab.data.collection import Collection
-from ganlab.data.decoding import Originals, in_threads, is_turned, reason, to_8_bits, upright
+from ganlab.data.decoding import Originals, in_threads
 from ganlab.data.image_folder import open_folder
 from ganlab.data.image_zip import open_zip
 from ganlab.data.label_files import Labels
 from ganlab.data.listing import shown
+from ganlab.data.pixels import is_turned, reason, to_8_bits, upright
 from ganlab.errors import DataError
 
 if TYPE_CHECKING:
@@ -93,8 +94,9 @@ class Inspection:
             yield f"  broken: {image.name} ({image.fault})"
         if self.label_fault:
             yield f"  labels: {self.label_fault}"
-        yield _tally("height x width", Counter({f"{h}x{w}": num for (h, w), num in self.sizes.items()}))
-        yield _tally("pixels", Counter(image.mode for image in self.whole))
+        if self.whole:
+            yield _tally("height x width", Counter({f"{h}x{w}": num for (h, w), num in self.sizes.items()}))
+            yield _tally("pixels", Counter(image.mode for image in self.whole))
         yield from self._report_classes()
         for change in sorted({change for image in self.whole for change in image.changes}):
             names = [image.name for image in self.whole if change in image.changes]
@@ -174,23 +176,23 @@ def _look(originals: Originals, index: int) -> ImageFacts:
         with originals.read(index) as image:
             turned = upright(image)
             to_8_bits(turned, "RGB")
-            changes = tuple(_changes(image))
-            digest = hashlib.sha256(f"{image.mode} {image.size}".encode() + image.tobytes()).hexdigest()
-            return ImageFacts(name, turned.height, turned.width, image.mode, changes, digest)
+            changes = tuple(_changes(image, turned))
+            digest = hashlib.sha256(f"{turned.mode} {turned.size}".encode() + turned.tobytes()).hexdigest()
+            return ImageFacts(name, turned.height, turned.width, turned.mode, changes, digest)
     except Exception as error:  # decoders of broken files raise almost anything; all of it is reported
         return ImageFacts(name, fault=reason(error))
 
 
-def _changes(image: "Image") -> Iterator[str]:
-    """Yields what training changes in an image."""
+def _changes(image: "Image", turned: "Image") -> Iterator[str]:
+    """Yields what training changes in an image, which `upright` has turned."""
     if is_turned(image):
         yield "turned as their EXIF says"
-    if image.has_transparency_data:
+    if turned.has_transparency_data:
         yield "laid on white, being transparent"
-    if image.mode.startswith("I"):
+    if turned.mode.startswith("I"):
         yield "scaled from 16 bits to 8"
-    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        yield f"converted from {image.mode}"
+    if turned.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        yield f"converted from {turned.mode}"
     try:
         if getattr(image, "is_animated", False):  # plugins of formats with one picture lack it
             yield "animated or of several pages: only the first picture is used"

@@ -69,7 +69,7 @@ def read_labels(listing: Listing, read: Callable[[str, int], bytes]) -> Labels |
             table = _READERS[PurePosixPath(path).name](read(path, max_bytes))
         except Exception as error:  # a member of a broken archive raises almost anything
             raise DataError(
-                f"{where} cannot be read as labels: {shown(str(error))}; mend or remove it"
+                f"{where} cannot be read as labels: {shown(str(error), 200)}; mend or remove it"
             ) from error
         if table is None:
             continue
@@ -156,7 +156,8 @@ def _without_contradiction(pairs: Iterable[tuple[str, Any]], where: str) -> dict
     for name, value in pairs:
         name = name.replace("\\", "/").removeprefix("./")  # as written on Windows
         first = by_name.setdefault(name, value)
-        if not isinstance(value, list | dict) and first != value:  # lists are refused later
+        known = first is value or isinstance(value, list | dict)  # lists are refused later
+        if not known and first != value:
             raise DataError(
                 f"{where} gives {shown(name)} two labels, {reprlib.repr(first)} and {reprlib.repr(value)}"
             )

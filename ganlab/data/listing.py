@@ -147,8 +147,11 @@ def is_hidden(path: str) -> bool:
     )
 
 
-def shown(name: str) -> str:
-    """Returns a name as one line can show it: control characters and bytes that are no text are escaped."""
+def shown(name: str, limit: int = 400) -> str:
+    """Returns a name as one line can show it: without its middle if it is longer than `limit`, and with control
+    characters and bytes that are no text escaped."""
+    if len(name) > limit:
+        name = f"{name[: limit // 2]} ... {name[-limit // 4 :]}"
     if name.isprintable():
         return name
     return "".join(

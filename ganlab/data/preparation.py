@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ganlab.data.decoding import Originals, fit, in_threads, reason
+from ganlab.data.decoding import Originals, in_threads
 from ganlab.data.inspection import opened
 from ganlab.data.listing import shown
+from ganlab.data.pixels import fit, reason
 from ganlab.data.source import check_channels
 from ganlab.errors import DataError, StorageError
 from ganlab.files import atomic_path

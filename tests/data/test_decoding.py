@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from ganlab.data import decoding
-from ganlab.data.decoding import Originals, decode, decode_array, fit
+from ganlab.data.decoding import Originals, decode, decode_array
+from ganlab.data.pixels import fit
 from ganlab.errors import ConfigurationError, DataError, StorageError
 
 

@@ -1,5 +1,7 @@
 """A run made again by its own command comes to the same weights, and what differs is named."""
 
+import contextlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,10 +53,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], Path]]:
 
     def start(command: list[str], cwd: Path, check: bool) -> Any:
         found.append((command, cwd))
-        assert command[:4] == [sys.executable, "-P", "-m", "ganlab.train"]
+        start = command.index("-m")
+        assert command[start : start + 2] == ["-m", "ganlab.train"]
         with monkeypatch.context() as patch:
             patch.chdir(cwd)
-            typed(patch, *command[4:])
+            typed(patch, *command[start + 2 :])
             ganlab.train.main()
         return SimpleNamespace(returncode=0)
 
@@ -85,6 +88,8 @@ def test_rerun_is_equal_to_the_bit(
     command(monkeypatch, str(run.path))
     ((words, directory),) = started
     assert directory == tmp_path / "home"
+    # -P: what lies in the directory, which the run folder names, is not imported in place of a library.
+    assert words[:4] == [sys.executable, "-P", "-m", "ganlab.train"]
     assert words[4:] == [*TINY, f"run_dir={run.path}-rerun", "resume=auto"]
     states = [
         load_checkpoint(Path(f"{run.path}{end}") / "checkpoints" / "last.ckpt") for end in ("", "-rerun")
@@ -191,3 +196,75 @@ def test_rerun_from_the_shell(run: RunFolder) -> None:
         [sys.executable, "-m", "ganlab", "rerun", str(run.path)], capture_output=True, text=True, check=False
     )
     assert "weights: equal to the bit at g_step 3" in done.stdout, done.stderr
+
+
+EVIL = "import pathlib\npathlib.Path(r'{marker}').mkdir()\n\n\nclass Part:\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("+callbacks.x._target_=evil.Part", r"_target_ evil\.Part: is outside .* give plugins=\[evil\]"),
+        ("+callbacks.x._target_=ganlab.files.os.getcwd", r"_target_ ganlab\.files\.os\.getcwd: is outside"),
+        ("evaluate.extractor={home}/evil.yaml", r"_target_ evil\.Part: is outside"),
+        ("hydra.searchpath=[pkg://evil]", r"imports the package evil; .* give plugins=\[evil\]"),
+        ("hydra.searchpath=[pkg://evil.conf]", r"imports the package evil;"),
+        ("+hydra.callbacks.x._target_=evil.Part", "is an option of Hydra, which can run anything"),
+        ("hydra/launcher=evil", "is an option of Hydra"),
+        ("--config-dir={home}", "is an option of Hydra"),
+    ],
+)
+def test_a_strangers_command_runs_nothing(
+    run: RunFolder,
+    argument: str,
+    words: str,
+    started: list[tuple[list[str], Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Catches: a run folder whose own command says what it imports; resumption and sampling ask for `plugins`."""
+    home = Path(run.status()["directory"])
+    marker = home / "marker"
+    (home / "evil.py").write_text(EVIL.format(marker=marker))
+    (home / "evil.yaml").write_text("_target_: evil.Part\n")
+    monkeypatch.syspath_prepend(home)
+    edit_status(run, arguments=[*run.status()["arguments"], argument.format(home=home)])
+    for only_print in ("true", "false"):
+        is_refused = only_print == "false" or "hydra" in argument or argument.startswith("-")
+        with contextlib.nullcontext() if not is_refused else pytest.raises(SystemExit, match="2"):
+            command(monkeypatch, str(run.path), f"print={only_print}")
+        assert not is_refused or re.search(words, capsys.readouterr().err)
+    assert not started
+    assert not marker.exists()
+    assert "evil" not in sys.modules
+
+
+def test_a_strangers_configuration_makes_no_data(
+    run: RunFolder,
+    started: list[tuple[list[str], Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Catches: a data set of `config.yaml` that is made to be compared, although no command names it."""
+    config = run.config()
+    config["data"]["source"] = {"_target_": "evil.Part"}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(SystemExit, match="2"):
+        command(monkeypatch, str(run.path))
+    assert "_target_ evil.Part: is outside" in capsys.readouterr().err
+    assert not started
+
+
+def test_plugins_that_are_typed_are_trusted(
+    run: RunFolder, started: list[tuple[list[str], Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a run with parts of one's own that cannot be made again at all; -P, with which they are not found."""
+    home = Path(run.status()["directory"])
+    (home / "own_parts.py").write_text(
+        "from pytorch_lightning import Callback\n\n\nclass Part(Callback):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(home)
+    edit_status(run, arguments=[*run.status()["arguments"], "+callbacks.x._target_=own_parts.Part"])
+    command(monkeypatch, str(run.path), "plugins=[own_parts]")
+    ((words, _),) = started
+    assert words[:3] == [sys.executable, "-m", "ganlab.train"]

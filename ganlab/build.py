@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -119,6 +120,8 @@ def parse_device(name: str) -> torch.device:
     Raises:
         ConfigurationError: if there is no such device here.
     """
+    if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
+        raise ConfigurationError(f"device={name}: choose cpu, cuda or, of several, cuda:1")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

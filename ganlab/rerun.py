@@ -235,10 +235,22 @@ def _say(line: str) -> None:
     print(f"ganlab: warning: {line}", file=sys.stderr, flush=True)
 
 
+def parse(arguments: Sequence[str]) -> RerunOptions:
+    """Reads the command line.
+
+    Raises:
+        ConfigurationError: for an unknown key, a value of the wrong type, or several runs.
+    """
+    paths = [word for word in arguments if is_path(word)]
+    if len(paths) > 1:
+        raise ConfigurationError(f"{' '.join(paths)}: one run at a time; give one of them")
+    words = [f"run={word}" if word in paths else word for word in arguments]
+    return parse_options(RerunOptions, words, USAGE)
+
+
 def main() -> None:
     """Runs the command."""
-    words = [f"run={word}" if is_path(word) else word for word in sys.argv[1:]]
-    run(lambda: rerun(parse_options(RerunOptions, words, USAGE)))
+    run(lambda: rerun(parse(sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from ganlab.cli import compose_config
 from ganlab.cli.options import check_run, is_path, parse_options, parse_runs
 from ganlab.data import __main__ as data
 from ganlab.errors import ConfigurationError
-from ganlab.evaluate.options import parse, searched_folders
+from ganlab.evaluate.options import check, parse, searched_folders
+from ganlab.sample.options import SampleOptions
 from ganlab.train import train
 
 
@@ -64,6 +65,8 @@ def test_values_are_read_by_type() -> None:
         (("num=", "3"), "num= 3: no blank may stand beside '='; type num=3"),
         (("num", "=3"), "num =3: no blank may stand beside '='; type num=3"),
         (("nmu=3",), "nmu=3: no such option; did you mean num?"),
+        (("num",), "num: has no value; type num=VALUE"),
+        (("lr=0.2/x",), "lr=0.2/x: no such option, and no such path"),
         (("--num=3",), "--num=3: options have no dashes; type num=VALUE"),
     ],
 )
@@ -121,6 +124,46 @@ def test_every_verb_says_so(
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
     assert "is a file; a run is given by its folder" in error
+
+
+def test_parts_of_a_run_and_folders_of_runs(tmp_path: Path) -> None:
+    """Catches: runs/checkpoints/last.ckpt looked for below runs/."""
+    for name in ("runs/b/checkpoints", "runs/a"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / "runs" / name / "config.yaml").touch()
+    for path, cure in (
+        ("runs", "2 runs; give one of them: run=RUNS/a"),
+        ("runs/b/checkpoints", "folder: run=RUNS/b"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            check_run(f"run={tmp_path / path}", str(tmp_path / path))
+        assert str(caught.value).replace(str(tmp_path / "runs"), "RUNS").endswith(cure)
+    check_run(f"run={tmp_path / 'runs' / 'a'}", str(tmp_path / "runs" / "a"))
+
+
+def test_run_without_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: `ganlab sample RUN` answered with a list of options; a second run of `rerun` that is ignored."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my run").mkdir()
+    with pytest.raises(ConfigurationError, match="is not key=value; type 'run=my run'"):
+        parse_options(SampleOptions, ["my run", "out=x"], "usage")
+    with pytest.raises(ConfigurationError, match="one run at a time"):
+        rerun.parse(["a", "b"])
+
+
+def test_keys_of_a_data_set_want_one() -> None:
+    """Catches: data.root=X that is ignored where the reference is the run's own data."""
+    for words in (
+        ["run=x", "data.root=y"],
+        ["images=x", "reference_split=test"],
+        ["run=x", "reference=test", "data.a=1"],
+    ):
+        with pytest.raises(
+            ConfigurationError, match="belongs to a data set of conf/data; name it with reference="
+        ):
+            check(*parse(words))
+    check(*parse(["run=x", "reference=digits", "data.root=y", "reference_split=test"]))
 
 
 def test_data_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def parse_runs(options: type[Options], arguments: Sequence[str], usage: str) -> 
     if not paths:
         raise ConfigurationError("no run was given; name run folders, or a folder of them such as runs/")
     for path in paths:
-        check_run(path, path)
+        check_no_file(path, path)
     return [str(Path(path).expanduser()) for path in paths], parsed
 
 
@@ -91,7 +91,7 @@ def check_blanks(arguments: Sequence[str]) -> None:
 
 
 def check_run(argument: str, path: str, checkpoint: str = "") -> None:
-    """Refuses a file where a run folder is meant.
+    """Refuses what is no run folder and is easily taken for one: a file in it, a folder in it, a folder of runs.
 
     Args:
         argument: as typed, with its key.
@@ -101,6 +101,22 @@ def check_run(argument: str, path: str, checkpoint: str = "") -> None:
     Raises:
         ConfigurationError: the line says what to type.
     """
+    check_no_file(argument, path, checkpoint)
+    given, key = Path(path).expanduser(), argument.removesuffix(path)
+    if (given / "config.yaml").is_file() or not given.is_dir():
+        return
+    if (given.parent / "config.yaml").is_file():
+        raise ConfigurationError(
+            f"{argument}: is a part of a run, which is given by its folder: {key}{given.parent}"
+        )
+    if runs := sorted(child.parent for child in given.glob("*/config.yaml")):
+        raise ConfigurationError(
+            f"{argument}: is a folder of {len(runs)} runs; give one of them: {key}{runs[0]}"
+        )
+
+
+def check_no_file(argument: str, path: str, checkpoint: str = "") -> None:
+    """Refuses a file where a run folder is meant, or a folder of runs; arguments and errors as `check_run`."""
     given = Path(path).expanduser()
     if not given.is_file():
         return
@@ -166,4 +182,9 @@ def _unknown(argument: str, known: Sequence[str]) -> str:
     plain = key.lstrip("-")
     if plain != key and plain in known:
         return f"{argument}: options have no dashes; type {plain}=VALUE"
-    return f"{argument}: no such option{did_you_mean(key, known)}; options: {', '.join(known)}"
+    if argument in known:
+        return f"{argument}: has no value; type {argument}=VALUE"
+    if "run" in known and os.path.exists(argument):
+        return f"{argument}: is not key=value; type {shlex.quote(f'run={argument}')}"
+    path = ", and no such path" if "/" in argument.partition("=")[2] else ""
+    return f"{argument}: no such option{path}{did_you_mean(key, known)}; options: {', '.join(known)}"

@@ -17,7 +17,7 @@ def evaluate(options: EvaluateOptions, parts: Parts) -> None:
         ConfigurationError: for an option that cannot be used.
         DataError: if run, checkpoint, images, data or weights cannot be read.
     """
-    check(options)
+    check(options, parts)
 
     from ganlab.evaluate.subjects import evaluate_images, evaluate_run
 

@@ -101,17 +101,24 @@ def parse(arguments: Sequence[str]) -> tuple[EvaluateOptions, Parts]:
     return parse_options(EvaluateOptions, flat, USAGE), parts
 
 
-def check(options: EvaluateOptions) -> None:
+def check(options: EvaluateOptions, parts: Parts) -> None:
     """Refuses options that exclude each other, before torch is imported.
 
     Raises:
         ConfigurationError: for the first of them.
     """
     if (options.run is None) == (options.images is None):
-        given = "neither" if options.run is None else "both"
-        raise ConfigurationError(f"give either run=RUN_DIR or images=PATH; {given} was given")
+        given = "neither was" if options.run is None else "both were"
+        raise ConfigurationError(f"give either run=RUN_DIR or images=PATH; {given} given")
     if options.run is not None:
         check_run(f"run={options.run}", options.run, "checkpoint")
+    of_data = [f"data.{key}" for key in parts["data"]] + ["reference_split"] * (
+        options.reference_split is not None
+    )
+    if of_data and options.reference in (None, "train", "test", "both"):
+        raise ConfigurationError(
+            f"{of_data[0]}: belongs to a data set of conf/data; name it with reference=NAME"
+        )
     if options.export_reference is not None and not options.export_reference.endswith(".npz"):
         raise ConfigurationError(f"export_reference={options.export_reference}: has to end with .npz")
     if options.generator not in (None, *GENERATORS):

@@ -101,14 +101,8 @@ def test_other_tasks_are_refused_once(
     slurm: Cluster, tmp_path: Path, tasks: str, devices: str, line: str
 ) -> None:
     """Catches: what Slurm says that is not what it says in the tests without it; a line of each task."""
-    words = [
-        sys.executable,
-        "-m",
-        "ganlab.train",
-        *TINY,
-        f"trainer.devices={devices}",
-        "trainer.strategy=ddp",
-    ]
+    options = (*TINY, "budget.g_steps=3", f"trainer.devices={devices}", "trainer.strategy=ddp")
+    words = [sys.executable, "-m", "ganlab.train", *options]
     ended = subprocess.run(
         ["srun", f"--ntasks-per-node={tasks}", *words, f"run_dir={tmp_path / 'run'}"],
         capture_output=True,

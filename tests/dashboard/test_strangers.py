@@ -197,9 +197,9 @@ def test_a_setting_that_one_run_lacks_is_not_common(ask: Any, library: Library) 
     """Catches: a run shown with a setting that it does not have, because the others have it."""
     run = library.runs()[1]
     text = (run.path / "config.yaml").read_text()
-    lines = [line for line in text.splitlines() if not line.startswith("n_critic:")]
+    lines = [line for line in text.splitlines() if not line.startswith("  latent_dim:")]
     (run.path / "config.yaml").write_text("\n".join(lines))
     library.refresh()
-    assert "n_critic" not in json.loads(ask("/api/runs").body)["common"]
-    lacking = [key for key, each in described(ask).items() if "n_critic" not in each["settings"]]
+    assert "model.latent_dim" not in json.loads(ask("/api/runs").body)["common"]
+    lacking = [key for key, each in described(ask).items() if "model.latent_dim" not in each["settings"]]
     assert lacking == [run.place.id]

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from ganlab import identity as module
 from ganlab import targets
 from ganlab.cli import compose_config
+from ganlab.comparison import compare
 from ganlab.exported import load_generator
 from ganlab.identity import (
     complete,
@@ -28,6 +29,7 @@ from ganlab.instantiation import build, check_trusted, locate
 from ganlab.paths import conf_dir
 from ganlab.reading.documents import parse_config
 from ganlab.reading.earlier import at_earlier_folder
+from ganlab.reading.run import Place, Run
 
 KEPT = Path(__file__).parent / "kept" / "85a8587"
 
@@ -230,6 +232,25 @@ def test_a_callback_is_part_of_the_recipe_unless_it_says_that_it_observes() -> N
     assert prints["run_name"] == none["run_name"]
     assert identity(prints) == identity(none)
     assert differences(identity(changes), identity(stronger)) == ["callbacks.mine.strength (was 2, now 3)"]
+
+
+def test_tables_keep_apart_what_only_a_callback_tells_apart() -> None:
+    """Catches: a comparison of its own idea of a recipe; and devices that make two of one."""
+
+    def run_of(seed: int, *overrides: str) -> Run:
+        config = compose_config(f"seed={seed}", *overrides)
+        return Run(
+            Place(Path("/runs"), (str(seed),)), config=complete(parse_config(yaml.safe_dump(config).encode()))
+        )
+
+    alike = [run_of(0, "data.batch_size=8"), run_of(1, "data.batch_size=4", "trainer.devices=2")]
+    others = [
+        run_of(2, "data.batch_size=8", "+callbacks.mine._target_=mine.Changes"),
+        run_of(3, "data.batch_size=4"),
+    ]
+    comparison = compare([*alike, *others])
+    assert [row.settings["seeds"] for row in comparison.rows] == [[0, 1], [2], [3]]
+    assert list(comparison.keys) == ["callbacks.mine._target_", "total_batch_size"]
 
 
 # --- Classes that have moved

@@ -135,6 +135,8 @@ class WandbTracker(Tracker):
 
     def log_scores(self, g_step: int, results: Sequence[Mapping[str, Any]]) -> None:
         """Logs scores on the `g_step` axis; the summary keeps the last and the best of the whole run."""
+        if self._process is None:
+            return
         super().log_scores(g_step, results)
         values = {f"eval/{each['metric']}": _summary(self._run.results(), each) for each in results}
         self._send("summary", values=values)

@@ -235,10 +235,12 @@ def test_run_that_ends_before_wandb_answers(
     assert not told.exists()
 
 
-def test_disabled_starts_nothing(fake: Fake, tmp_path: Path) -> None:
-    """Catches: a process for a mode that records nothing."""
+def test_disabled_starts_nothing(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Catches: a process for a mode that records nothing, and scores that fail for want of it."""
     told = fake("none")
-    fit(tmp_path / "run", "logger=wandb", "logger.wandb.mode=disabled")
+    scored = ("metrics=modes", "evaluate.num_samples=8", "evaluate.extractor=points")
+    fit(tmp_path / "run", *scored, "logger=wandb", "logger.wandb.mode=disabled")
+    assert not warnings(capsys)
     assert not told.exists()
     assert not (tmp_path / "run" / "wandb").exists()
 

@@ -46,8 +46,13 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
     """
     path = folder / file.filename
     if path.exists():
-        with path.open("rb") as existing:
-            md5 = hashlib.file_digest(existing, "md5").hexdigest()
+        try:
+            with path.open("rb") as existing:
+                md5 = hashlib.file_digest(existing, "md5").hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be read ({error.strerror}): permit it, or get it again"
+            ) from error
         if md5 != file.md5:
             raise DataError(f"{path} is damaged: its md5 is {md5}, not {file.md5}; remove it and start again")
         return path
@@ -76,15 +81,15 @@ def unpack(file: RemoteFile, folder: Path, member: str) -> None:
         DataError: as `fetch`, or where the archive cannot be unpacked.
     """
     archive = fetch(file, folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
             with tarfile.open(archive) as opened:
                 opened.extractall(part, filter="data")
             os.replace(Path(part) / member, folder / member)
-        except (OSError, tarfile.TarError, EOFError) as error:
-            if (folder / member).exists():  # another process was faster
-                return
-            raise DataError(f"cannot unpack {archive} in {folder}: {error}") from error
+    except (OSError, tarfile.TarError, EOFError) as error:
+        if (folder / member).exists():  # another process was faster
+            return
+        raise DataError(f"cannot unpack {archive} in {folder}: {error}") from error
 
 
 def _download(url: str, path: Path, md5: str) -> None:

@@ -3,7 +3,7 @@
 import gzip
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ class MNIST(ImageSource):
     At 32 x 32 they are padded with two black pixels on each side, as for LeNet-5; other sizes are resampled.
 
     Args:
-        root: data folder. Read are, gzipped or not, the IDX files in `root/MNIST/raw` (torchvision's layout)
-            or else in `root` itself; if neither has them, they are downloaded to the former.
+        root: data folder. Read are the IDX files in `root/MNIST/raw` (torchvision's layout), or else in `root/raw` or
+            `root` itself, gzipped or not, called `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, also in a
+            folder of their own name. If none has them, they are downloaded to the first.
     """
 
     def __init__(self, root: str) -> None:
@@ -36,7 +37,9 @@ class MNIST(ImageSource):
 
         download_dir = self._root / "MNIST" / "raw"
         files = _remote_files("mnist", Reference.mirrors, Reference.resources)
-        pixels, labels = _read_split(split, [download_dir, self._root], files, download_dir)
+        pixels, labels = _read_split(
+            split, [download_dir, self._root / "raw", self._root], files, download_dir
+        )
         return _loaded("mnist", pixels, labels, tuple("0123456789"), image_size, channels, cache_dir)
 
 
@@ -55,7 +58,7 @@ class FashionMNIST(ImageSource):
 
         download_dir = self._root / "FashionMNIST" / "raw"
         files = _remote_files("fashion_mnist", Reference.mirrors, Reference.resources)
-        folders = [download_dir, self._root, _DEBIAN_FASHION_MNIST]
+        folders = [download_dir, self._root / "raw", self._root, _DEBIAN_FASHION_MNIST]
         pixels, labels = _read_split(split, folders, files, download_dir)
         names = tuple(Reference.classes)
         return _loaded("fashion_mnist", pixels, labels, names, image_size, channels, cache_dir)
@@ -109,8 +112,12 @@ def _read_split(
 
 
 def _existing(folder: Path, name: str) -> Path | None:
-    """The file, plain or gzipped."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    """The file, plain or gzipped, by either of its names, or in a folder of its name, as some archives unpack."""
+    dotted = name.replace("-idx", ".idx")
+    names = [f"{inner}{end}" for inner in (name, dotted) for end in ("", ".gz")]
+    paths = [folder / inner for inner in names]
+    paths += [folder / outer / inner for outer in (name, dotted) for inner in names]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -120,12 +127,25 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         DataError: where the file is truncated or something else.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            start = stream.read(4)
+            num_axes = start[3] if start[:3] == b"\0\0\x08" and len(start) > 3 else 0
+            lengths = stream.read(4 * num_axes)
+            shape = tuple(
+                int.from_bytes(lengths[place : place + 4], "big") for place in range(0, len(lengths), 4)
+            )
+            size = math.prod(shape)
+            # One more than it should have, and in pieces: what it claims may be far more than there is.
+            content = bytearray().join(_pieces(stream.read, size + 1))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): get it again") from error
-    num_axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
-    start = 4 + 4 * num_axes
-    shape = tuple(int.from_bytes(content[place : place + 4], "big") for place in range(4, start, 4))
-    if num_axes == 0 or math.prod(shape) != len(content) - start:
+    if not 0 < num_axes <= 3 or len(lengths) < 4 * num_axes or len(content) != size:
         raise DataError(f"{path} is not a whole IDX file of bytes: get it again")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _pieces(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    """Yields at most `size` bytes."""
+    while size > 0 and (piece := read(min(size, 1 << 20))):
+        size -= len(piece)
+        yield piece

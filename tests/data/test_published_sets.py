@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import tarfile
+import tracemalloc
 import urllib.error
 import urllib.request
 import zipfile
@@ -18,7 +19,7 @@ import torchvision.datasets
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganlab.data import mnist, stl10
+from ganlab.data import download, mnist, stl10
 from ganlab.data.celeba import CelebA
 from ganlab.data.cifar import CIFAR10, CIFAR100
 from ganlab.data.digits import Digits
@@ -286,3 +287,146 @@ def test_digits_use_the_whole_range(tmp_path: Path) -> None:
     assert names == tuple("0123456789")
     assert source.load("train", (32, 32), 1, tmp_path).images.shape == (1500, 1, 32, 32)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["", "raw", "MNIST/raw"])
+@pytest.mark.parametrize("name", ["{}.idx{}-ubyte", "{}.idx{}-ubyte.gz", "{0}-idx{1}-ubyte/{0}.idx{1}-ubyte"])
+def test_mnist_is_read_as_mirrors_name_it(folder: str, name: str, tmp_path: Path) -> None:
+    """Catches: the dotted spelling, Kaggle's folders of the same name, or the folder `raw`, not found."""
+    for part, axes, values in (("train-images", 3, np.full((2, 28, 28), 9)), ("train-labels", 1, [3, 4])):
+        path = tmp_path / folder / name.format(part, axes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(idx(values)) if path.suffix == ".gz" else idx(values))
+    loaded = MNIST(str(tmp_path)).load("train", (28, 28), 1, tmp_path)
+    assert loaded.images.unique().tolist() == [9]
+    assert loaded.labels is not None
+    assert loaded.labels.tolist() == [3, 4]
+
+
+def test_an_idx_file_that_claims_much_is_refused(tmp_path: Path) -> None:
+    """Catches: memory for what is only claimed, or is packed to nothing; more axes than an array can have."""
+    path = tmp_path / "x-idx3-ubyte.gz"
+    claim = b"\0\0\x08\x03" + 3 * b"\xff\xff\xff\xff"
+    for content in (
+        claim,
+        idx(np.zeros(5)) + bytes(50_000_000),
+        b"\0\0\x08\xff" + 255 * b"\0\0\0\x01" + b"\0",
+    ):
+        path.write_bytes(gzip.compress(content))
+        tracemalloc.start()
+        with pytest.raises(DataError, match="is not a whole IDX file"):
+            mnist.read_idx(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("place", ["", "cifar10", "CIFAR-10", "cifar-10-python"])
+def test_cifar10_is_found_where_people_put_it(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: one folder between, and `data.root` on the unpacked folder itself, downloaded anew."""
+    (tmp_path / place).mkdir(exist_ok=True)
+    pixels = cifar10_archive(tmp_path / place, monkeypatch)
+    for root in (
+        tmp_path,
+        tmp_path,
+        tmp_path / place / "cifar-10-batches-py",
+    ):  # the archive, then the folder
+        assert np.array_equal(CIFAR10(str(root)).load("train", (32, 32), 3, tmp_path).images, pixels[:3])
+
+
+def test_what_cannot_be_read_or_unpacked_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a traceback where a folder stands in the archive's place, or nothing may be written beside it."""
+    cifar10_archive(tmp_path, monkeypatch)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download.tempfile, "TemporaryDirectory", refused)
+        with pytest.raises(DataError, match=r"cannot unpack .* Permission denied"):
+            CIFAR10(str(tmp_path)).load("train", (32, 32), 3, tmp_path)
+    (tmp_path / "cifar-10-python.tar.gz").unlink()
+    (tmp_path / "cifar-10-python.tar.gz").mkdir()
+    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz cannot be read \(Is a directory\)"):
+        CIFAR10(str(tmp_path)).load("train", (32, 32), 3, tmp_path)
+
+
+@pytest.mark.parametrize("inner", ["stl10_binary", ""])
+def test_stl10_without_its_unlabelled_part(
+    inner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: advice to remove what is there and fetch 2.6 GB; names asked of a file that mirrors leave out."""
+    monkeypatch.setattr(stl10, "_NUM_IMAGES", {"unlabeled": 2, "train": 1, "test": 1})
+    folder = tmp_path / inner
+    folder.mkdir(exist_ok=True)
+    (folder / "train_X.bin").write_bytes(bytes(3 * 96 * 96))
+    (folder / "train_y.bin").write_bytes(bytes([10]))
+    with pytest.raises(DataError, match=r"lacks unlabeled_X\.bin, .* data\.source\.train_split=train"):
+        STL10(str(tmp_path), "unlabeled").load("train", (96, 96), 3, tmp_path)
+    loaded = STL10(str(tmp_path), "train").load("train", (96, 96), 3, tmp_path)
+    assert loaded.labels is not None
+    assert loaded.class_names[int(loaded.labels)] == "truck"
+    with pytest.raises(DataError, match=r"test_X\.bin is missing"):
+        STL10(str(tmp_path), "train").load("test", (96, 96), 3, tmp_path)
+
+
+@pytest.mark.parametrize("home", ["celeba", "CelebA", ""])
+@pytest.mark.parametrize(
+    ("images", "table"),
+    [
+        ("img_align_celeba/img_align_celeba", "list_eval_partition.csv"),
+        ("img_align_celeba", "list_eval_partition.csv"),
+        ("Img/img_align_celeba", "Eval/list_eval_partition.txt"),
+        ("Img/img_align_celeba.zip", "Eval/list_eval_partition.txt"),
+        ("img_align_celeba.zip", "list_eval_partition.csv"),
+        ("celeba-dataset.zip", None),
+        ("archive.zip", None),
+    ],
+)
+def test_celeba_is_read_as_mirrors_have_it(home: str, images: str, table: str | None, tmp_path: Path) -> None:
+    """Catches: Kaggle's folder in a folder, its table with commas and a head, or all in one archive, not found."""
+    folder = tmp_path / home
+    csv = "image_id,partition\n000001.png,0\n000002.png,1\n000003.png,2\n"
+    pictures = {}
+    for number in (1, 2, 3):
+        stream = io.BytesIO()
+        Image.new("L", (178, 218), number).save(stream, "png")
+        pictures[f"{number:06d}.png"] = stream.getvalue()
+    (folder / images).parent.mkdir(parents=True, exist_ok=True)
+    if images.endswith(".zip"):
+        with zipfile.ZipFile(folder / images, "w") as archive:
+            for name, content in pictures.items():
+                archive.writestr(f"img_align_celeba/img_align_celeba/{name}", content)
+            archive.writestr("list_attr_celeba.csv", "image_id,Smiling\n000001.png,1\n")
+            if table is None:
+                archive.writestr("list_eval_partition.csv", csv)
+    else:
+        (folder / images).mkdir(parents=True)
+        for name, content in pictures.items():
+            (folder / images / name).write_bytes(content)
+    if table is not None:
+        (folder / table).parent.mkdir(parents=True, exist_ok=True)
+        text = csv if table.endswith(".csv") else "000001.png 0\n000002.png 1\n000003.png 2\n"
+        (folder / table).write_text(text)
+    for split, level in (("train", 1), ("test", 3)):
+        loaded = CelebA(str(tmp_path)).load(split, (8, 8), 1, tmp_path / "cache")
+        assert loaded.images.unique().tolist() == [level]
+        assert len(loaded.images) == 1
+
+
+def test_a_celeba_that_is_not_whole_is_one_line(tmp_path: Path) -> None:
+    """Catches: a traceback for an archive without an image that the table names, or one that is none."""
+    (tmp_path / "list_eval_partition.txt").write_text("000001.png 0\n")
+    with zipfile.ZipFile(tmp_path / "img_align_celeba.zip", "w") as archive:
+        archive.writestr("img_align_celeba/000002.png", b"")
+    with pytest.raises(
+        DataError, match=r"img_align_celeba\.zip lacks '000001\.png', which the partition names"
+    ):
+        CelebA(str(tmp_path)).load("train", (8, 8), 1, tmp_path / "cache")
+    (tmp_path / "list_eval_partition.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"list_eval_partition\.txt cannot be read"):
+        CelebA(str(tmp_path)).load("train", (8, 8), 1, tmp_path / "cache")
+    (tmp_path / "img_align_celeba.zip").write_bytes(b"<html>")
+    with pytest.raises(DataError, match="is not a whole archive"):
+        CelebA(str(tmp_path)).load("train", (8, 8), 1, tmp_path / "cache")

@@ -76,6 +76,7 @@ def build_data(config: Config) -> GANDataModule:
         seed=config["seed"],
         cache_dir=cache_dir(),
     )
+    module.num_classes = data["num_classes"]
     module.on_device = None if on_device == "auto" else on_device
     return module
 
@@ -184,6 +185,8 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     train_data = data.data("train")
     train_images = train_data.images
     run.facts |= {"data": train_data.name, "data_sha256": train_data.sha256}
+    if data.labels:
+        run.facts["class_names"] = list(train_data.class_names)
     checkpointing = Checkpointing(plan, written, train_data.sha256)
     reals = train_images[: samples["num"] * 16] if tuple(train_images.shape[1:]) == (2, 1, 1) else None
     facts = {"run": config["run_name"], "model": config["model"]["name"]}

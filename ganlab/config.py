@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from ganlab.data_names import check_data_name
 from ganlab.errors import ConfigurationError
 from ganlab.identity import default_run_name
-from ganlab.paths import data_root
+from ganlab.paths import conf_dir, data_root
 from ganlab.targets import with_current_targets
 
 Config = dict[str, Any]
@@ -210,9 +211,12 @@ def validate(composed: DictConfig) -> Config:
         raise ConfigurationError(_describe(error)) from error
     except OmegaConfBaseException as error:
         key = error.full_key or "configuration"
-        fault = "is missing" if isinstance(error, MissingMandatoryValue) else _first_line(error)
+        fault = (
+            "is missing" if isinstance(error, MissingMandatoryValue) else str(error).strip().splitlines()[0]
+        )
         raise ConfigurationError(f"{key}: {fault}; give it as {key}=VALUE") from error
     _check_limits(config)
+    check_data_name(config["data"], conf_dir())
     _check_speed(config)
     config["run_name"] = config["run_name"] or default_run_name(config)
     config["run_dir"] = config["run_dir"] or f"runs/{config['run_name']}"
@@ -275,7 +279,3 @@ def _describe(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{key}: is missing; give it as {key}=VALUE"
     return f"{key}: got {first['input']!r}, but it must be {' or '.join(alternatives)}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -327,3 +327,5 @@ class ImageData:
     """Names of the labels in order; empty without labels, and where labels are numbers without a name."""
     sha256: str
     """Checksum of shape, images and labels: the identity of the data whatever it is called."""
+    foreign_classes: tuple[str, ...] = ()
+    """Those of `class_names`, at their end, that the data by which the labels are numbered have not."""

@@ -35,7 +35,7 @@ ROWS = (
     ),
     (
         *("losses", "penalties", "auxiliary", "balance", "models", "augment", "metrics", "sampling"),
-        *("drawing", "latent_options", "paths", "quoting", "tables", "targets"),
+        *("drawing", "data_names", "latent_options", "paths", "quoting", "tables", "targets"),
     ),
     ("identity",),
     ("modules", "strategy", "data", "scoring", "config", "groups", "launch", "exported"),
@@ -78,12 +78,13 @@ MATHEMATICS = {
 TORCH_FREE = {
     *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
     *("groups", "latent_options", "launch", "quoting", "composition", "directions", "identity", "targets"),
-    *("protocols", "sections"),
+    *("data_names", "protocols", "sections"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),
 }
 """Rooms that a misspelt key passes through: it must not wait the seconds that importing torch takes."""
 
 CONFIGURED = {
+    "data_names",
     "build",
     "instantiation",
     "paths",

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ganlab.data.batches import Batch, Indexed, ResidentBatches
+from ganlab.data.classes import with_classes_of
 from ganlab.data.sampling import IterationSampler
-from ganlab.data.source import ImageSource
+from ganlab.data.source import MAX_CLASSES, ImageSource, LoadedImages
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import ImageData
 
@@ -30,6 +31,8 @@ class GANDataModule(pl.LightningDataModule):
 
     Attributes:
         start_iteration: set it before fitting to continue a run.
+        class_names: by which labels are to be understood, as a run has recorded them; `None`: the training split's.
+        num_classes: that the labels of training have to have; `None`: any number.
         on_device: whether the images are put on the device that trains, once, and batches made there; else a loader
             reads them, and a GPU gets each batch from pinned memory while it computes. `None`: where they are small and
             no `num_workers` are asked for. The batches are the same.
@@ -79,28 +82,91 @@ class GANDataModule(pl.LightningDataModule):
         self.cache_dir = Path(cache_dir or os.environ.get("GANLAB_CACHE") or "~/.cache/ganlab").expanduser()
         self.start_iteration = 0
         self.on_device: bool | None = None
+        self.class_names: tuple[str, ...] | None = None
+        self.num_classes: int | None = None
         self._splits: dict[str, ImageData] = {}
 
     def data(self, split: str) -> ImageData:
-        """Returns the whole split `train` or `test`, loaded at the first call and kept."""
+        """Returns the whole split `train` or `test`, loaded at the first call and kept.
+
+        Where labels are asked for, those of `test` are numbered as those of `train`, by the names of the classes.
+
+        Raises:
+            ConfigurationError: there is no such split.
+            DataError: it is missing, damaged, or not what was asked for.
+        """
         if split not in ("train", "test"):
             raise ConfigurationError(f"there is no split '{split}': data sets have 'train' and 'test'")
         if split not in self._splits:
-            images, labels, class_names = self.source.load(
-                split, self.image_size, self.channels, self.cache_dir
-            )
-            self._splits[split] = ImageData(
-                str(self.name), split, images, labels, class_names, checksum(images, labels)
-            )
+            loaded = self.source.load(split, self.image_size, self.channels, self.cache_dir)
+            self._check_loaded(loaded, split)
+            images, labels, class_names = loaded
+            data = ImageData(str(self.name), split, images, labels, class_names, checksum(images, labels))
+            is_own = split == "train" and self.class_names is None
+            self._splits[split] = data if is_own else self.with_own_classes(data)
         return self._splits[split]
+
+    def with_own_classes(self, data: ImageData) -> ImageData:
+        """Numbers labels of other images as those that training had, by the names of the classes.
+
+        Raises:
+            DataError: two classes have one name.
+        """
+        if not self.labels or data.labels is None or not data.class_names:
+            return data
+        names = self.data("train").class_names if self.class_names is None else self.class_names
+        return with_classes_of(data, names)
 
     def check(self, world_size: int) -> None:
         """Loads the training split and checks that it serves `world_size` processes, before anything is trained.
 
         Raises:
             DataError: if it is missing or damaged, smaller than a batch, or lacks the labels that are asked for.
+            ConfigurationError: if it has another number of classes than `num_classes`.
         """
         self._sampler(0, world_size)
+        self._check_num_classes()
+
+    def _check_num_classes(self) -> None:
+        """Holds the number of classes that networks are made for against the labels."""
+        data = self.data("train")
+        if self.num_classes is None or data.labels is None or (not self.num_classes and not self.labels):
+            return
+        found = len(data.class_names) or int(data.labels.max()) + 1
+        if found != self.num_classes:
+            listed = ", ".join(data.class_names[:3]) + ", ..." * (len(data.class_names) > 3)
+            named = f" ({listed})" if listed else ""
+            raise ConfigurationError(
+                f"data.num_classes={self.num_classes}: {self.name} has {found} classes{named}: "
+                f"set data.num_classes={found}"
+            )
+
+    def _check_loaded(self, loaded: LoadedImages, split: str) -> None:
+        """Holds what a source returned, which may be a user's own, against what was asked for."""
+        images, labels, class_names = loaded
+        where = f"{self.name}/{split}: data.source gave"
+        if images.dtype not in (torch.uint8, torch.float32) or not len(images):
+            raise DataError(
+                f"{where} {len(images)} images of {images.dtype}; they have to be uint8, one or more"
+            )
+        if images.shape[1:] != (self.channels, *self.image_size):
+            raise DataError(
+                f"{where} images of shape {tuple(images.shape[1:])}; data.channels and data.image_size ask for"
+                f" {(self.channels, *self.image_size)}: set them to what there is"
+            )
+        if images.is_floating_point() and not images.isfinite().all():
+            raise DataError(f"{where} NaN or infinity: mend or remove it")
+        if labels is None:
+            return
+        if labels.dtype != torch.int64 or labels.shape != (len(images),):
+            raise DataError(
+                f"{where} labels of {labels.dtype} {tuple(labels.shape)}; they have to be int64 ({len(images)},)"
+            )
+        limit = len(class_names) or MAX_CLASSES
+        if labels.min() < 0 or labels.max() >= limit:
+            raise DataError(
+                f"{where} labels from {labels.min()} to {labels.max()}; they have to be from 0 to {limit - 1}"
+            )
 
     def prepare_data(self) -> None:
         """Downloads and prepares on one process of each machine; the others then find it done."""

@@ -4,12 +4,14 @@ import time
 from pathlib import Path
 
 from ganlab import build
+from ganlab.data.classes import with_classes_of
 from ganlab.data.image_set import load_images
 from ganlab.errors import ConfigurationError
 from ganlab.evaluate.configuration import extractor_of, metric_nodes, with_options
 from ganlab.evaluate.options import EvaluateOptions, Parts, searched_folders
 from ganlab.evaluate.references import check_export, export, find_reference
 from ganlab.evaluate.report import print_table, write
+from ganlab.interfaces import ImageData
 from ganlab.metrics.evaluation import Evaluation
 from ganlab.paths import cache_dir
 from ganlab.sampling import choose_method
@@ -37,11 +39,15 @@ def evaluate_run(options: EvaluateOptions, parts: Parts) -> None:
     name = options.extractor or extractor_of(config, folders, folder.status().get("arguments") or ())
     extractor = build.build_extractor(name, trusted, folders, **parts["extractor"])
     data = build.build_data(config)
+    names = folder.status().get("class_names")
+    data.class_names = None if names is None else tuple(names)
     reference = (
         build.build_references(data, config["evaluate"]["reference"])
         if options.reference in (None, *build.SPLITS)
         else find_reference(options, parts, extractor.num_features, data.image_size, data.channels)
     )
+    if isinstance(reference, ImageData):
+        reference = data.with_own_classes(reference)
     check_export(reference, options)
     evaluation = build.build_evaluation(config, data, device, extractor, reference)
     scores = score(
@@ -82,6 +88,11 @@ def evaluate_images(options: EvaluateOptions, parts: Parts) -> None:
     extractor = build.build_extractor(options.extractor or "auto", None, folders, **parts["extractor"])
     _, channels, height, width = images.images.shape
     reference = find_reference(options, parts, extractor.num_features, (height, width), channels)
+    labels = images.labels
+    if isinstance(reference, ImageData):
+        reference = with_classes_of(reference, images.class_names)
+        if images.class_names and not reference.class_names:
+            labels = None  # the order of names says nothing of what the reference's numbers mean
     evaluation = Evaluation(
         build.build_metrics(nodes),
         extractor.to(device),
@@ -91,9 +102,7 @@ def evaluate_images(options: EvaluateOptions, parts: Parts) -> None:
         cache_dir(),
         device,
     )
-    # The numbers of folders are the order of their names, which need not be that of the reference.
-    same_classes = images.class_names == getattr(reference, "class_names", None) or path.suffix == ".npz"
-    scores = score_images(evaluation, images.images, images.labels if same_classes else None)
+    scores = score_images(evaluation, images.images, labels)
     seconds = round(time.monotonic() - started, 3)
     print_table(f"{path} ({height}x{width}, {'grey' if channels == 1 else 'RGB'})", scores)
     write([{"images": str(path), **vars(result), "seconds": seconds} for result in scores], options.json)

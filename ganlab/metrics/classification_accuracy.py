@@ -10,6 +10,7 @@ from ganlab.errors import ConfigurationError
 from ganlab.images import to_float, to_uint8
 from ganlab.interfaces import ImageData
 from ganlab.metrics.bootstrap import mean_estimate
+from ganlab.metrics.classes import check_known_classes
 from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
@@ -78,6 +79,7 @@ class ClassificationAccuracy(GeneratorProbe):
             raise ConfigurationError(
                 f"metrics=cas needs labels of generated and of real images, and {lacking}: drop it from metrics"
             )
+        check_known_classes("cas", fake_labels, reference)
         fakes = context.fakes(torch.arange(context.num_samples)), fake_labels.cpu()
         reals = _spread(reference, context.num_samples)
         num_classes = 1 + int(max(fakes[1].max(), reference.labels.max()))

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Features
+from ganlab.metrics.classes import check_same_classes
 from ganlab.metrics.frechet import frechet_distance_of_samples
 from ganlab.metrics.jackknife import (
     distances_without_each,
@@ -17,9 +18,9 @@ from ganlab.metrics.moments import Moments
 
 
 def intra_class_distances(
-    fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor
+    fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor, class_names: tuple[str, ...] = ()
 ) -> dict[int, tuple[float, float]]:
-    """Computes the Fréchet distance between fakes and reals of each class that the reals have, and its variance.
+    """Computes the Fréchet distance between fakes and reals of each class, and its variance.
 
     Miyato and Koyama 2018, section 6.1, arXiv 1802.05637 (intra FID).
 
@@ -28,18 +29,15 @@ def intra_class_distances(
         fake_labels: `(N,)`.
         real: `(M, D)`.
         real_labels: `(M,)`.
+        class_names: of the labels in order, for messages.
 
     Raises:
-        ConfigurationError: a class with fewer than 3 images on either side.
+        ConfigurationError: a class that one side lacks, or with fewer than 3 images on either side.
     """
+    check_same_classes("intra_class", fake_labels, real_labels, class_names, least=3)
     distances = {}
     for label in real_labels.unique().tolist():
         fakes, reals = fake[fake_labels == label], real[real_labels == label]
-        if min(len(fakes), len(reals)) < 3:
-            raise ConfigurationError(
-                f"intra_class compares each class by itself, and class {label} has {len(fakes)} generated and"
-                f" {len(reals)} real images of the 3 that it needs: set evaluate.num_samples higher"
-            )
         distances[label] = frechet_distance_of_samples(fakes, reals), _variance(fakes, reals)
     return distances
 
@@ -92,7 +90,7 @@ class IntraClassFrechet(GeneratorMetric):
         real_labels = self._reference.labels()
         assert real_labels is not None
         distances = intra_class_distances(
-            fake, fake_labels, real.to(fake.device), real_labels.to(fake.device)
+            fake, fake_labels, real.to(fake.device), real_labels.to(fake.device), self._reference.class_names
         )
         values, variances = torch.tensor(list(distances.values()), dtype=torch.float64).T
         mean, variance = float(values.mean()), float(variances.mean()) / len(variances)

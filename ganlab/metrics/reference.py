@@ -61,6 +61,8 @@ class Reference(ABC):
     split: str
     num: int | None
     sha256: str
+    class_names: tuple[str, ...] = ()
+    """Of `labels`, in order; may be empty."""
 
     @property
     def description(self) -> dict[str, Any]:
@@ -175,7 +177,7 @@ class ImageReference(Reference):
         self._derived: dict[str, Tensor] = {}
         self._is_writer = True
         self.name, self.split, self.num = data.name, data.split, len(data.images)
-        self.sha256 = reference_key(data, extractor)
+        self.sha256, self.class_names = reference_key(data, extractor), data.class_names
 
     def check(self, parts: Iterable[str]) -> None:
         """Refuses spatial statistics with an extractor that has no spatial features."""

@@ -1,12 +1,18 @@
-"""How exactly products of float32 numbers are computed: GPUs may round the factors to 10 bits (TF32)."""
+"""What stays in float32 in mixed precision, and how exactly its products are computed: GPUs may round to 10 bits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 MatmulPrecision = Literal["highest", "high", "medium"]
+
+
+def as_float(values: Tensor) -> Tensor:
+    """Returns images or logits in float32 where autocast left them in half precision; float64 stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def set_matmul_precision(precision: MatmulPrecision) -> None:

@@ -9,10 +9,14 @@ from ganlab.errors import DivergedError
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Maps uint8 in `[0, 255]` to float32 in `[-1, 1]`; float images pass through (points of the plane)."""
+    """Maps uint8 in `[0, 255]` to float32 in `[-1, 1]`; float images pass through (points of the plane).
+
+    Where float64 is torch's default type, the result has that: a whole training step can then be held to 1e-9.
+    """
+    values = images.to(torch.get_default_dtype())
     if images.dtype != torch.uint8:
-        return images.float()
-    return images.float().div_(127.5).sub_(1.0)
+        return values
+    return values.div_(127.5).sub_(1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:

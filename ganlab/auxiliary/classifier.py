@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Judgement, Update
 
 
@@ -50,4 +51,4 @@ def _cross_entropy(judgement: Judgement, labels: Tensor | None) -> Tensor:
         raise ConfigurationError(
             "auxiliary=classifier needs labels: set data.labels=true and take data with classes"
         )
-    return cross_entropy(judgement.class_logits.float(), labels)
+    return cross_entropy(as_float(judgement.class_logits), labels)

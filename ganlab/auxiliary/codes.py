@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, HasCodes, Update
 
 
@@ -65,7 +66,7 @@ class Codes(AuxiliaryObjective):
                 f"auxiliary=codes needs a discriminator that reads the generator's {sum(sizes)} codes, got "
                 f"{0 if read is None else read.shape[1]}: take model=infogan with the same codes in both networks"
             )
-        *scores, values = read.float().split(sizes, 1)
+        *scores, values = as_float(read).split(sizes, 1)
         *one_hots, continuous = update.latents[:, -sum(sizes) :].split(sizes, 1)
         # cross_entropy takes one-hot rows as probabilities.
         categorical = sum(

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, DrawsConditions, Update
 
 
@@ -39,6 +40,6 @@ class ConditioningDivergence(AuxiliaryObjective):
                 "conditioning): take model=stackgan_stage1 or stackgan_stage2, or auxiliary=none"
             )
         mean, log_variance = update.generator.conditioning(update.labels)
-        mean, log_variance = mean.float(), log_variance.float()
+        mean, log_variance = as_float(mean), as_float(log_variance)
         divergences = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
         return self.weight * divergences.mean()

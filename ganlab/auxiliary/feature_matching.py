@@ -5,6 +5,7 @@ from torch import Tensor
 
 from ganlab.batch import global_mean
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Judgement, Update
 
 
@@ -44,4 +45,4 @@ def _mean_features(judgement: Judgement | None) -> list[Tensor]:
             "auxiliary=none"
         )
     layers = [judgement.features] if isinstance(judgement.features, Tensor) else judgement.features
-    return [global_mean(layer.to(torch.promote_types(layer.dtype, torch.float32))) for layer in layers]
+    return [global_mean(as_float(layer)) for layer in layers]

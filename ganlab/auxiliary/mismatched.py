@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Update
 
 
@@ -38,6 +39,6 @@ class Mismatched(AuxiliaryObjective):
                 "auxiliary=mismatched needs labels: set data.labels=true and take data with classes"
             )
         other_labels = update.labels.roll(1)
-        logits = update.discriminator(update.real, other_labels).float()
+        logits = as_float(update.discriminator(update.real, other_labels))
         differs = (other_labels != update.labels).view(-1, *[1] * (logits.dim() - 1))
         return self.weight * (softplus(logits) * differs).mean()

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Update
 
 
@@ -50,7 +51,7 @@ class PullingAway(AuxiliaryObjective):
                 "data.batch_size to at least 2 a device"
             )
         with torch.autocast(features.device.type, enabled=False):
-            directions = normalize(features.float())
+            directions = normalize(as_float(features))
             cosines = directions @ directions.T
             others = cosines.square().sum() - cosines.diagonal().square().sum()
             return self.weight * others / (num * (num - 1))

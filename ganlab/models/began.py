@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float
 from ganlab.models.resampling import UpsampledConv2d
 from ganlab.models.sizes import check_positive, count_doublings
 from ganlab.models.winograd import SameConv2d

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import as_float
 from ganlab.models.conditioning import (
     ConditionalUpBlock,
     LinearConditionalBatchNorm2d,

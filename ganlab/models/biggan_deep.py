@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
 from ganlab.models.biggan import BATCH_NORM_EPS, orthogonalize, truncate_normal
-from ganlab.models.blocks import as_float
 from ganlab.models.conditioning import (
     LinearConditionalBatchNorm2d,
     ProjectionHead,

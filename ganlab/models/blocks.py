@@ -5,18 +5,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn, relu_
 
 from ganlab.models.resampling import PooledConv2d, UpsampledConv2d, doubled
 from ganlab.models.winograd import SameConv2d
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-
-
-def as_float(values: Tensor) -> Tensor:
-    """Returns images or logits in float32 where autocast left them in half precision; float64 stays."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def normal_(layer: Layer, std: float = 0.02) -> Layer:

@@ -12,8 +12,9 @@ from torch import Tensor, nn, relu_
 from torch.nn.functional import embedding, relu
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import Judgement
-from ganlab.models.blocks import as_float, xavier_
+from ganlab.models.blocks import xavier_
 from ganlab.models.resampling import UpsampledConv2d, doubled
 from ganlab.models.sizes import check_positive
 from ganlab.models.winograd import SameConv2d

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Judgement
-from ganlab.models.blocks import as_float, doubling, halving, normalized_doublings, normalized_halvings
+from ganlab.models.blocks import doubling, halving, normalized_doublings, normalized_halvings
 from ganlab.models.sizes import check_positive, eighth
 
 

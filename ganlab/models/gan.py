@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float
 from ganlab.models.sizes import as_height_width, check_positive
 
 

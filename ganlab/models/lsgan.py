@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, halving, normal_, normalized_halvings
+from ganlab.models.blocks import halving, normal_, normalized_halvings
 from ganlab.models.sizes import check_positive, start_map
 
 _FACTORS = (4, 8, 16)

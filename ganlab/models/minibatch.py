@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ganlab.models.blocks import as_float
+from ganlab.float32 import as_float
 from ganlab.models.sizes import check_positive
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, halving, normal_
+from ganlab.models.blocks import halving, normal_
 from ganlab.models.sizes import as_height_width, check_positive, eighth
 from ganlab.models.spectral_norm import apply_spectral_norm
 

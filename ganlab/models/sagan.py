@@ -7,9 +7,10 @@ from itertools import pairwise
 from torch import Tensor, nn, relu_
 from torch.nn.functional import relu
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
 from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import as_float, xavier_
+from ganlab.models.blocks import xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,

@@ -6,8 +6,9 @@ from itertools import pairwise
 from torch import Tensor, nn, relu_
 from torch.nn.functional import relu
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import UpBlock, as_float, down_trunk, xavier_
+from ganlab.models.blocks import UpBlock, down_trunk, xavier_
 from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
 from ganlab.models.spectral_norm import apply_spectral_norm
 

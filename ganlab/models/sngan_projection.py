@@ -7,8 +7,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, down_trunk, xavier_
+from ganlab.models.blocks import down_trunk, xavier_
 from ganlab.models.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,

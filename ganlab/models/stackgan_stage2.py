@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import Generator
-from ganlab.models.blocks import as_float, halving
+from ganlab.models.blocks import halving
 from ganlab.models.sizes import as_height_width, check_positive, count_doublings
 from ganlab.models.stackgan import (
     Condition,

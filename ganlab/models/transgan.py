@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, xavier_
+from ganlab.models.blocks import xavier_
 from ganlab.models.sizes import check_positive, square_side
 
 _NUM_HEADS = 4

@@ -5,8 +5,9 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import as_float, doubling, halving, normal_, normalized_doublings
+from ganlab.models.blocks import doubling, halving, normal_, normalized_doublings
 from ganlab.models.sizes import check_positive, start_map
 
 _FACTORS = (4, 8, 16)

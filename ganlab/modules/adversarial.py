@@ -10,6 +10,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from ganlab.ema import GeneratorEMA
+from ganlab.float32 import as_float
 from ganlab.interfaces import (
     AdversarialLoss,
     Augment,
@@ -189,7 +190,7 @@ class GANModule(GenerativeModule):
         if self.penalty is None or self.counters.d_step % self.penalty.interval:
             return 0.0
         with torch.autocast(self.device.type, enabled=False):  # differentiated twice: float32
-            real, fake = update.real.float(), update.fake.float()
+            real, fake = as_float(update.real), as_float(update.fake)
             scalars["penalty"] = self.penalty(self.discriminator, real, fake, update.labels, noise)
         return scalars["penalty"] * self.penalty.interval
 
@@ -262,7 +263,7 @@ class GANModule(GenerativeModule):
             # A compiled pass must not change in place what the backward pass of the last one needs.
             with normalized_once(self.discriminator):
                 judgement = self._compiled_judge(images, labels)
-        return judgement._replace(logits=judgement.logits.float())
+        return judgement._replace(logits=as_float(judgement.logits))
 
     def _objectives(self) -> Iterator[tuple[str, AuxiliaryObjective]]:
         for name, objective in self.auxiliary.items():

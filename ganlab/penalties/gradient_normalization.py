@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
+from ganlab.float32 import as_float
 from ganlab.interfaces import Constraint, Discriminator, Judgement
 
 
@@ -50,7 +51,7 @@ class GradientNormalized(Discriminator):
         """Returns what `discriminator` says, with normalised logits; without a graph where none is recorded."""
         is_learning = torch.is_grad_enabled()
         with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
-            images = images.to(torch.promote_types(images.dtype, torch.float32))
+            images = as_float(images)
             if not (is_learning and images.requires_grad):
                 images = images.detach().requires_grad_()
             judgement: Judgement = self.discriminator.judge(images, labels)

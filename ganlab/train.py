@@ -28,6 +28,7 @@ def train(config: Config) -> "RunFolder":
     """
     from ganlab import assembly, build, finetuning  # here: a misspelt key must not wait for torch
     from ganlab.determinism import refusal
+    from ganlab.precision import check_offered
     from ganlab.promised import check_monitor
     from ganlab.resume import check_same_data, make_plan
 
@@ -49,6 +50,7 @@ def train(config: Config) -> "RunFolder":
     else:
         data.start_iteration = plan.state["counters"]["g_step"]
     trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
+    check_offered(module.networks.values(), config["trainer"]["precision"], trainer.strategy.root_device)
     data.check(trainer.world_size)  # missing or unfit data end the command before a run folder is made
     check_same_data(plan, data.data("train").sha256)
     if trainer.is_global_zero:

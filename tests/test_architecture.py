@@ -26,6 +26,7 @@ ROWS = (
         "images",
         "batch",
         "float32",
+        "precision",
         "determinism",
         "schedules",
         "ema",

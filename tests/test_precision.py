@@ -1,6 +1,7 @@
 """Mixed precision: what stays in float32, and what comes out."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,14 @@ from plain_fit import fit
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 
+from ganlab import precision
 from ganlab.callbacks.finite import FiniteCheck
 from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
+from ganlab.errors import ConfigurationError
 from ganlab.interfaces import AdversarialLoss
 from ganlab.losses.wasserstein import Wasserstein
+from ganlab.models import rowgan
 from ganlab.modules.adversarial import GANModule
 from ganlab.modules.generative import Optimization
 from ganlab.noise import Noise
@@ -60,11 +64,9 @@ def test_penalty_sees_float32_outside_autocast(tmp_path: Path, monkeypatch: pyte
 def test_bf16_is_near_float32_and_weights_stay_float32(tmp_path: Path) -> None:
     """Catches: precision that is configured but not used (equal losses), or weights cast to bf16."""
     losses = {}
-    for precision in ("32-true", "bf16-mixed"):
-        run = train(
-            compose_config(*RECIPE, f"trainer.precision={precision}", f"run_dir={tmp_path / precision}")
-        )
-        losses[precision] = [line["train/d_loss"] for line in run.metrics()]
+    for name in ("32-true", "bf16-mixed"):
+        run = train(compose_config(*RECIPE, f"trainer.precision={name}", f"run_dir={tmp_path / name}"))
+        losses[name] = [line["train/d_loss"] for line in run.metrics()]
         weights = load_checkpoint(run.checkpoints / "last.ckpt")["generator"]
         assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float32}
     assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.05)
@@ -173,3 +175,68 @@ def test_generator_gradient_survives_a_growing_scale(tmp_path: Path) -> None:
     assert plugin.scaler.get_scale() == 256 * 2**8
     assert half.norms == pytest.approx(exact.norms, rel=1e-3)
     assert half.norms != exact.norms
+
+
+class Absent(nn.LSTM):
+    """An LSTM as torch has it on a processor without one in half precision."""
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:  # type: ignore[override]
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError(
+                "could not create a primitive descriptor for the LSTM. Run with ONEDNN_VERBOSE=all"
+            )
+        return super().forward(*inputs)
+
+
+@pytest.fixture
+def without_lstm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(precision._PROBES, nn.LSTM, lambda: (Absent(8, 8), torch.zeros(2, 4, 8)))
+
+
+def test_an_absent_layer_is_refused_before_there_is_a_folder(
+    without_lstm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: torch's traceback in the first iteration, a folder left behind, float32 refused as well."""
+    monkeypatch.setattr(rowgan, "Float32LSTM", nn.LSTM)
+    words = ("model=rowgan", "data=digits", "trainer=smoke", "logger=none", "model.generator.channels=1")
+    run_dir = tmp_path / "run"
+    with pytest.raises(ConfigurationError) as caught:
+        train(compose_config(*words, "trainer.precision=bf16-mixed", f"run_dir={run_dir}"))
+    assert str(caught.value) == (
+        "trainer.precision=bf16-mixed: the cpu at hand cannot compute nn.LSTM in half precision (could not create a "
+        "primitive descriptor for the LSTM); take trainer.precision=32-true, or a model without that layer"
+    )
+    assert not run_dir.exists()
+    precision.check_offered([nn.LSTM(2, 2)], "32-true", torch.device("cpu"))
+
+
+def test_what_stays_in_float32_is_not_asked_for(without_lstm: None) -> None:
+    """Catches: a model refused for a layer that it does not compute in half precision, or does not have."""
+    precision.check_offered(
+        [nn.Sequential(rowgan.Float32LSTM(2, 2), nn.GRU(2, 2))], "bf16-mixed", torch.device("cpu")
+    )
+
+
+def test_rowgan_keeps_its_lstm_in_float32() -> None:
+    """Catches: an LSTM in bfloat16, which AVX2 processors do not have."""
+    layer, values = rowgan.Float32LSTM(3, 2, batch_first=True), torch.randn(2, 4, 3)
+    expected, _ = layer(values)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer(values)[0], expected, rtol=0, atol=0)
+        assert layer(values.bfloat16())[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", precision._PROBES, ids=lambda kind: kind.__name__)
+def test_each_probe_trains_its_kind_of_layer(kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a probe of another layer, or of the way there only."""
+    asked: list[Tensor] = []
+    monkeypatch.setattr(
+        torch, "autocast", lambda *_: nullcontext()
+    )  # what is offered depends on the processor
+    monkeypatch.setattr(torch.autograd, "grad", lambda _, inputs: asked.extend(inputs))
+    layer, values = precision._PROBES[kind]()
+    assert any(type(part) is kind for part in layer.modules())
+    before = torch.get_rng_state()
+    precision._step(lambda: (layer, values), torch.bfloat16, torch.device("cpu"))
+    assert {id(tensor) for tensor in asked} > {id(parameter) for parameter in layer.parameters()}
+    assert torch.equal(torch.get_rng_state(), before)

@@ -12,6 +12,19 @@ from ganlab.models.sizes import as_height_width, check_positive, eighth
 from ganlab.models.spectral_norm import apply_spectral_norm
 
 
+class Float32LSTM(nn.LSTM):
+    """An LSTM that stays in float32 under autocast.
+
+    oneDNN has none in bfloat16 where the processor has no AVX-512, so that a run in `bf16-mixed` would end there.
+    """
+
+    def forward(self, input: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:  # type: ignore[override]
+        """Returns the states of all steps `(N, steps, units)`, and the last ones, for `(N, steps, features)`."""
+        with torch.autocast(input.device.type, enabled=False):
+            result: tuple[Tensor, tuple[Tensor, Tensor]] = super().forward(as_float(input))
+            return result
+
+
 class RowGANGenerator(Generator):
     """An LSTM over the rows of an image, from top to bottom, that emits all values of one row per step.
 
@@ -51,7 +64,7 @@ class RowGANGenerator(Generator):
         self.row_shape = (image_channels, width)
         self.project = nn.Linear(latent_dim, num_units)
         self.row_embeddings = nn.Parameter(torch.randn(height, num_units))
-        self.lstm = nn.LSTM(num_units, num_units, num_layers, batch_first=True)
+        self.lstm = Float32LSTM(num_units, num_units, num_layers, batch_first=True)
         self.to_row = nn.Linear(num_units, image_channels * width)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -1,10 +1,15 @@
 """ganlab: a research framework for generative adversarial networks."""
 
 import importlib
+import os
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from typing import Any
+
+from ganlab.threads import let_waiting_threads_sleep
+
+let_waiting_threads_sleep(os.environ)
 
 try:
     __version__ = version("ganlab")

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "ganlab"
 ROWS = (
     (
         "__init__",
+        "threads",
         "errors",
         "arrays",
         "files",
@@ -77,7 +78,7 @@ MATHEMATICS = {
 """Rooms that import torch and numpy only, so that they outlive the frameworks."""
 
 TORCH_FREE = {
-    *("__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
+    *("threads", "__init__", "__main__", "errors", "files", "paths", "config", "cli", "tables", "redaction"),
     *("groups", "latent_options", "launch", "quoting", "composition", "directions", "identity", "targets"),
     *("data_names", "protocols", "sections"),
     *("reading", "comparison", "compare", "dashboard", "report", "sweeping"),

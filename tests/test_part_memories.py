@@ -19,8 +19,10 @@ from tests.test_resume import assert_equal_state
 SOFTENING = "+callbacks.soft={_target_: remembering.Softening}"
 PARTS = (
     "+augment.light={_target_: remembering.Lightening}",
-    "+penalty={_target_: remembering.Growing, weight: 0.01, interval: 2}",
-    "+constraint={_target_: remembering.Shrinking}",
+    "+penalty._target_=remembering.Growing",
+    "+penalty.weight=0.01",
+    "+penalty.interval=2",
+    "+constraint._target_=remembering.Shrinking",
 )
 RECIPE = (*TINY, "loss=began", *PARTS, SOFTENING, "checkpoint.every_g_steps=1000")
 LAST = Path("checkpoints") / "last.ckpt"
@@ -44,10 +46,8 @@ def test_memories_are_saved_and_restored(tmp_path: Path) -> None:
 
 def test_loss_of_an_autoencoder_is_remembered() -> None:
     """Catches a memory that the other loop does not save."""
-    loss = "loss={_target_: remembering.Warming}"
-    module = build_module(
-        compose_config("model=vae", "data=digits", "data.image_size=8", "~loss", f"+{loss}")
-    )
+    words = ("loss._target_=remembering.Warming", "~loss.std", "~loss.kl_weight")
+    module = build_module(compose_config("model=vae", "data=digits", "data.image_size=8", *words))
     assert list(module.memories["loss"].state_dict()) == ["times"]
     assert "loss.times" in module.named_tensors()
 
@@ -98,9 +98,9 @@ def test_checkpoints_of_before_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["augment.light", "penalty"])
 def test_micro_batches_refuse_a_memory_of_batches(part: str) -> None:
     """Catches a memory that moves once for each part of a batch."""
-    recipe = {"augment.light": PARTS[0], "penalty": PARTS[1]}[part]
+    recipe = {"augment.light": PARTS[:1], "penalty": PARTS[1:4]}[part]
     with pytest.raises(ConfigurationError, match=rf"micro_batches=2: {part} remembers.*micro_batches=1"):
-        build_module(compose_config(*TINY, recipe, "micro_batches=2"))
+        build_module(compose_config(*TINY, *recipe, "micro_batches=2"))
 
 
 def test_state_of_a_callback_is_saved_and_restored(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_state_of_a_callback_that_no_checkpoint_can_hold(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("schedule", ["+schedule={_target_: remembering.Stepping}"]),
+        ("schedule", ["schedule._target_=remembering.Stepping"]),
         (
             "schedules.penalty.weight",
             ["penalty=r1", "+schedules.penalty.weight={_target_: remembering.Stepping}"],

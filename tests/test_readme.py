@@ -1,4 +1,4 @@
-"""Every command of the README runs, and its example of a GAN of one's own works from outside the package."""
+"""Every command of the README runs."""
 
 import re
 import shlex
@@ -13,7 +13,6 @@ from ganlab import compare, evaluate, sample, train
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-OWN = (ROOT / "docs" / "your-gan-in-20-lines.md").read_text()
 VERBS = {"train": train, "evaluate": evaluate, "sample": sample, "compare": compare}
 NARROW = ("model.generator.channels=8", "model.discriminator.channels=8")
 
@@ -85,20 +84,3 @@ def test_commands_after_training_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run(with_few, monkeypatch)
     run(comparing, monkeypatch)
     assert "fd_efflite0_32_test" in (tmp_path / "runs" / "quickstart" / "results.jsonl").read_text()
-
-
-def test_gan_of_ones_own_works_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One Python file and one YAML, word for word from docs/your-gan-in-20-lines.md."""
-    code = next(block for block in blocks("python", OWN) if "my_gans/tiny.py" in block)
-    recipe = next(block for block in blocks("yaml", OWN) if "my_gans" in block)
-    for path, text in (("my_gans/tiny.py", code), ("my_conf/model/tiny.yaml", recipe)):
-        (tmp_path / path).parent.mkdir(parents=True)
-        (tmp_path / path).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (command,) = (block.split("python -m ganlab.")[1].strip() for block in blocks("bash", OWN))
-    run(command, monkeypatch)
-    (run_dir,) = (tmp_path / "runs").iterdir()
-    assert run_dir.name.startswith("tiny-digits-")
-    run(f"sample run={run_dir} num=2 out=drawn plugins=[my_gans]", monkeypatch)
-    assert (tmp_path / "drawn" / "00001.png").exists()

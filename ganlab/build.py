@@ -259,7 +259,7 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
             use_distributed_sampler=False,
             default_root_dir=config["run_dir"],
         )
-    except (pl.utilities.exceptions.MisconfigurationException, ValueError, RuntimeError) as error:
+    except (pl.utilities.exceptions.MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"trainer: {' '.join(str(error).split())}") from error
     if options["precision"] == "16-mixed" and trainer.strategy.root_device.type == "cpu":
         raise ConfigurationError(

@@ -52,6 +52,10 @@ def build_callback(name: str, node: Mapping[str, Any]) -> Any:
     Raises:
         ConfigurationError: as `build`.
     """
+    if not isinstance(node, Mapping):
+        raise ConfigurationError(
+            f"callbacks.{name}: got {node!r}, but it must have a _target_ and its arguments"
+        )
     observes = node.get(OBSERVES, False)
     if not isinstance(observes, bool):
         raise ConfigurationError(

@@ -153,6 +153,8 @@ TINY = (
             ("+schedules.optimizer.betas=[[0,[0,0.9]],[100,[0.5,1]]]",),
             "schedules.optimizer.generator: Invalid beta",
         ),
+        (("trainer.devices=x",), "trainer: `devices` selected with `CPUAccelerator`"),
+        (("+callbacks.x=3",), "callbacks.x: got 3, but it must have a _target_"),
         (("+schedules.optimizer.lr=[[0,x]]",), "schedules.optimizer.lr: a schedule has"),
         (("evaluate.extractor=poins",), "evaluate.extractor=poins: no such option; did you mean points"),
         (("+metrics.frechet.spatial=3",), "metrics.frechet.spatial: got 3"),

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -196,7 +196,17 @@ def _surroundings(folder: SweepFolder) -> dict[str, str]:
     """
     group = {"WANDB_RUN_GROUP": folder.path.name, "WANDB_JOB_TYPE": "sweep"}
     own = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
-    return {**group, **own, "PYTHONUNBUFFERED": "1"}
+    return {**group, **_threads(HydraConfig.get().launcher), **own, "PYTHONUNBUFFERED": "1"}
+
+
+def _threads(launcher: Mapping[str, Any]) -> dict[str, str]:
+    """Returns how many threads a job takes where its launcher starts all jobs at once on one machine.
+
+    joblib's workers share the cores of the machine already; a job in order, or a node of Slurm's, has them to itself.
+    """
+    if not launcher["_target_"].endswith("submitit_launcher.LocalLauncher"):
+        return {}
+    return {"OMP_NUM_THREADS": str(launcher["cpus_per_task"] or 1)}
 
 
 def _run_dir(config: Config) -> Path:

@@ -199,7 +199,7 @@ def test_lightning_is_told_what_was_read(
 def test_job_of_a_sweep_starts_its_ranks_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: a job of submitit's, which is one task of Slurm's, that may not have two devices or is not requeued."""
     clear(monkeypatch, ONE_TASK)
-    surroundings = _surroundings(SweepFolder(tmp_path))
+    surroundings = _surroundings(SweepFolder(tmp_path), {"_target_": "SlurmLauncher"})
     assert read_launch(surroundings) is None
     assert surroundings["SLURM_JOB_ID"] == "7"
 

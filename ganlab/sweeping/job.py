@@ -143,7 +143,7 @@ def _train(
         return asked or [signal.SIGTERM] * is_orphan()
 
     with signals_stop(folder, outcome.job):
-        code = run_child(command, log, _surroundings(folder), signals)
+        code = run_child(command, log, _surroundings(folder, HydraConfig.get().launcher), signals)
     ended = replace(outcome, exit=code, seconds=round(time.monotonic() - began, 1))
     if code == 0 and _status(Path(outcome.run_dir)) == FINISHED:
         return replace(ended, status=FINISHED)
@@ -189,14 +189,14 @@ def _arguments(hydra: Any) -> list[str]:
     return [*arguments, *of_hydra, *hydra.overrides.task]
 
 
-def _surroundings(folder: SweepFolder) -> dict[str, str]:
+def _surroundings(folder: SweepFolder, launcher: Mapping[str, Any]) -> dict[str, str]:
     """Returns the environment of a job: W&B groups the runs of a sweep, and a crash finds the log complete.
 
     The task of Slurm's in which submitit's worker runs is not one of the job's ranks: it starts those itself.
     """
     group = {"WANDB_RUN_GROUP": folder.path.name, "WANDB_JOB_TYPE": "sweep"}
     own = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
-    return {**group, **_threads(HydraConfig.get().launcher), **own, "PYTHONUNBUFFERED": "1"}
+    return {**group, **_threads(launcher), **own, "PYTHONUNBUFFERED": "1"}
 
 
 def _threads(launcher: Mapping[str, Any]) -> dict[str, str]:

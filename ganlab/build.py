@@ -69,7 +69,6 @@ def build_data(config: Config) -> GANDataModule:
         image_size=data["image_size"],
         channels=data["channels"],
         batch_size=data["batch_size"],
-        horizontal_flip=data["horizontal_flip"],
         labels=data["labels"],
         num_workers=data["num_workers"],
         n_critic=config["n_critic"],

@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same safe language, read ten times as fast where PyYAML was built with libyaml."""
+
 _PART = ".part-"
 
 
@@ -33,6 +38,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replaces the content of a file."""
     with atomic_path(path) as part:
         part.write_bytes(content)
+
+
+def first_free(path: Path) -> Path:
+    """Returns the path itself, or the first of `-2`, `-3`, ... beside it that does not exist."""
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
 
 
 def sweep_parts(folder: Path) -> None:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from ganlab.checkpoint_folder import LAST, CheckpointFolder, Found
 from ganlab.config import Config
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.files import first_free
 from ganlab.identity import TOTAL_BATCH_SIZE, differences, identity, with_later_keys
 from ganlab.modules.generative import GenerativeModule
 from ganlab.tracking.run_folder import RunFolder
@@ -63,7 +64,7 @@ def make_plan(config: Config) -> Plan:
     mode = config["resume"]
     run = RunFolder(config["run_dir"])
     if mode == "never":
-        return Plan(_first_free(run), None, finished=False)
+        return Plan(RunFolder(first_free(run.path)), None, finished=False)
     checkpoints = CheckpointFolder(run.checkpoints)
     written = checkpoints.written()  # before they are read
     found = checkpoints.newest()
@@ -279,12 +280,3 @@ def _differing_optimizer(part: str, given: Mapping[str, Any] | None, optimizer: 
             value = memory.get(key)
             if value is not None and tuple(value.shape) != shapes[place]:
                 yield f"{part}.state.{place}.{key} has shape {tuple(value.shape)}, not {shapes[place]}"
-
-
-def _first_free(run: RunFolder) -> RunFolder:
-    """Returns the folder itself, or the first of `-2`, `-3`, ... that does not exist."""
-    number, candidate = 1, run
-    while candidate.path.exists():
-        number += 1
-        candidate = RunFolder(run.path.with_name(f"{run.path.name}-{number}"))
-    return candidate

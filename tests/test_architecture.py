@@ -23,6 +23,7 @@ ROWS = (
         "arrays",
         "files",
         "noise",
+        "latents",
         "interfaces",
         "images",
         "batch",

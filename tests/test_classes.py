@@ -271,7 +271,7 @@ class Given(ImageSource):
 def test_what_a_source_gives_is_looked_at(changes: dict[str, Tensor], words: str) -> None:
     """Catches: a user's own source whose images or labels are not what was asked for, and crash far away."""
     data = GANDataModule(
-        source=Given(**changes), name="given", image_size=2, channels=1, batch_size=2, horizontal_flip=False,
+        source=Given(**changes), name="given", image_size=2, channels=1, batch_size=2,
         labels=True, num_workers=0, n_critic=1, seed=0,
     )  # fmt: skip
     with pytest.raises(DataError, match=f"given/train: data.source gave .*{words}"):

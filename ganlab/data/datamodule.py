@@ -43,7 +43,6 @@ class GANDataModule(pl.LightningDataModule):
         image_size: height and width in pixels, or one number for both.
         channels: of the images.
         batch_size: images in one discriminator update on one device.
-        horizontal_flip: whether training mirrors real images at random; the training step does it.
         labels: whether batches carry labels.
         num_workers: loader processes, for data that do not stay on the device.
         n_critic: discriminator updates in an iteration.
@@ -61,7 +60,6 @@ class GANDataModule(pl.LightningDataModule):
         image_size: int | Sequence[int],
         channels: int,
         batch_size: int,
-        horizontal_flip: bool,
         labels: bool,
         num_workers: int,
         n_critic: int,
@@ -74,7 +72,6 @@ class GANDataModule(pl.LightningDataModule):
         self.image_size = _height_width(image_size)
         self.channels = channels
         self.batch_size = batch_size
-        self.horizontal_flip = horizontal_flip
         self.labels = labels
         self.num_workers = num_workers
         self.n_critic = n_critic

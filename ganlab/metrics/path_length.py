@@ -8,6 +8,7 @@ from torch import Tensor
 from ganlab.errors import ConfigurationError
 from ganlab.images import checked
 from ganlab.interfaces import FeatureExtractor, Features
+from ganlab.latents import slerp
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.jackknife import normal_interval
 from ganlab.metrics.metric import Estimate
@@ -147,30 +148,13 @@ class PathLength(GeneratorProbe):
             part = slice(first, last)
             label = labels[part] if labels is not None else None
             images = [
-                checked(context.sampler.generate(slerp(starts[part], ends[part], place), label)).to(
+                checked(context.sampler.generate(_between(starts[part], ends[part], place), label)).to(
                     context.device
                 )
                 for place in (places[part], places[part] + self._epsilon)
             ]
             lengths.append(_full_precision(distance, *images).double().cpu() / self._epsilon**2)
         return torch.cat(lengths)
-
-
-def slerp(starts: Tensor, ends: Tensor, places: Tensor) -> Tensor:
-    """Walks along great circles: (sin((1 - t) a) z1 + sin(t a) z2) / sin(a), a the angle between z1 and z2.
-
-    Args:
-        starts, ends: `(N, latent_dim)`.
-        places: t, `(N,)`.
-
-    Returns:
-        float32 `(N, latent_dim)`, computed in float64: the step along a path is smaller than float32 resolves in t.
-    """
-    starts, ends, places = starts.double(), ends.double(), places.double()[:, None]
-    cosine = torch.nn.functional.cosine_similarity(starts, ends, dim=1)[:, None]
-    angle = cosine.clamp(-1, 1).acos().clamp_min(1e-8)
-    path = ((1 - places) * angle).sin() * starts + (places * angle).sin() * ends
-    return (path / angle.sin()).float()
 
 
 def path_length(lengths: Tensor, discard_percent: float) -> Estimate:
@@ -206,3 +190,8 @@ def _full_precision(distance: "ImageDistance | FeatureDistance", first: Tensor, 
         torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
     ):
         return distance(first, second)
+
+
+def _between(starts: Tensor, ends: Tensor, places: Tensor) -> Tensor:
+    """Returns float32 latents, computed in float64: the step along a path is smaller than float32 resolves in t."""
+    return slerp(starts.double(), ends.double(), places.double()[:, None]).float()

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from ganlab.files import YAML_LOADER
 from ganlab.identity import flatten
 from ganlab.reading.files import UnreadableError
 
@@ -16,7 +17,6 @@ MAX_ALIASES = 100
 MAX_LEAVES = 20_000
 """Leaves of a document once its aliases are expanded; a configuration has some 150."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECRET = re.compile(r"(^|[._-])(api_?key|password|passwd|secret|token|credentials?)$", re.IGNORECASE)
 
 
@@ -30,12 +30,12 @@ def parse_config(content: bytes) -> dict[str, Any]:
     """
     try:
         depth = aliases = 0
-        for event in yaml.parse(content, Loader=_LOADER):  # in a loop, before anything recurses
+        for event in yaml.parse(content, Loader=YAML_LOADER):  # in a loop, before anything recurses
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             aliases += isinstance(event, yaml.AliasEvent)
             if depth > MAX_DEPTH or aliases > MAX_ALIASES:
                 raise UnreadableError(f"config.yaml: deeper than {MAX_DEPTH}, or over {MAX_ALIASES} aliases")
-        tree = yaml.load(content, Loader=_LOADER)
+        tree = yaml.load(content, Loader=YAML_LOADER)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, an impossible date
         raise UnreadableError(f"config.yaml: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(tree, dict):

@@ -1,13 +1,13 @@
 """Paths between latents, and between classes."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ganlab.latents import slerp
 
 
 def interpolate(latents: Tensor, num_steps: int) -> Tensor:
-    """Walks between pairs of latents along great circles (slerp; White 2016, arXiv 1609.04468).
-
-    Where the ends lie on one line through the origin, on which there is no one great circle, the path is straight.
+    """Walks between pairs of latents along great circles, as `slerp` says.
 
     Args:
         latents: `(2 * rows, latent_dim)`; rows 2i and 2i + 1 are the ends of path i.
@@ -16,13 +16,10 @@ def interpolate(latents: Tensor, num_steps: int) -> Tensor:
     Returns:
         `(rows * num_steps, latent_dim)`, path by path.
     """
-    start, end = latents[0::2, None], latents[1::2, None]  # (rows, 1, latent_dim)
     place = torch.linspace(0, 1, num_steps)[None, :, None]
-    cosine = nn.functional.cosine_similarity(start, end, dim=-1)[..., None]
-    angle = torch.acos(cosine.clamp(-1, 1)).clamp_min(1e-6)
-    sine = torch.sin(angle)
-    path = (torch.sin((1 - place) * angle) * start + torch.sin(place * angle) * end) / sine
-    return torch.where(sine > 1e-4, path, torch.lerp(start, end, place)).flatten(0, 1)
+    return slerp(latents[0::2, None], latents[1::2, None], place).flatten(
+        0, 1
+    )  # (rows, num_steps, latent_dim)
 
 
 def interpolate_linearly(latents: Tensor, num_steps: int) -> Tensor:

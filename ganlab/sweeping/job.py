@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from ganlab.composition import check_running
 from ganlab.config import Config, register_resolvers, validate
 from ganlab.errors import ConfigurationError
+from ganlab.files import YAML_LOADER, first_free
 from ganlab.identity import identity
 from ganlab.quoting import override
 from ganlab.reading.earlier import at_earlier_folder
@@ -90,7 +91,7 @@ def is_finished(config: Config) -> bool:
         return False
     try:
         text = (Path(config["run_dir"]) / "config.yaml").read_text()
-        trained = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        trained = yaml.load(text, Loader=YAML_LOADER)
         return identity(trained) == identity(config) and trained["budget"] == config["budget"]
     except (OSError, yaml.YAMLError, KeyError):
         return False
@@ -211,11 +212,8 @@ def _threads(launcher: Mapping[str, Any]) -> dict[str, str]:
 
 def _run_dir(config: Config) -> Path:
     """Returns the folder that the run will be in: with `resume=never` a fresh one."""
-    path, number = Path(config["run_dir"]), 1
-    while config["resume"] == "never" and path.exists():
-        number += 1
-        path = path.with_name(f"{Path(config['run_dir']).name}-{number}")
-    return path
+    path = Path(config["run_dir"])
+    return first_free(path) if config["resume"] == "never" else path
 
 
 def _status(run_dir: Path) -> str | None:

@@ -36,7 +36,6 @@ def datamodule(source: ImageSource | None = None, **changes: Any) -> GANDataModu
         "image_size": 2,
         "channels": 1,
         "batch_size": 6,
-        "horizontal_flip": False,
         "labels": True,
         "num_workers": 0,
         "n_critic": 2,

@@ -39,7 +39,7 @@ def data_of(on_device: bool | None, rank: int = 0, device: str = "cpu", **change
     """A data module as rank `rank` of two trains with it on `device`."""
     arguments: dict[str, Any] = {
         **{"source": Speckled(), "name": "speckled", "image_size": [2, 4], "channels": 3, "batch_size": 6},
-        **{"horizontal_flip": False, "labels": True, "num_workers": 0, "n_critic": 3, "seed": 5},
+        **{"labels": True, "num_workers": 0, "n_critic": 3, "seed": 5},
     }
     data = GANDataModule(**arguments | changes)
     data.on_device = on_device

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ganlab.errors import ConfigurationError, DivergedError
 from ganlab.interfaces import Features
+from ganlab.latents import slerp
 from ganlab.metrics.extractors.points import Points
-from ganlab.metrics.path_length import FeatureDistance, PathLength, path_length, slerp
+from ganlab.metrics.path_length import FeatureDistance, PathLength, path_length
 from ganlab.sampling import Sampler
 from tests.metrics.test_probe import Identity, context
 
@@ -60,9 +61,9 @@ def test_batches_do_not_matter_and_the_seed_does() -> None:
 def test_slerp_meets_its_ends_and_stays_on_the_sphere() -> None:
     """Catches swapped ends."""
     starts, ends = torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 3.0], [1.0, 0.0]])
-    assert torch.allclose(slerp(starts, ends, torch.zeros(2)), starts, atol=1e-6)
-    assert torch.allclose(slerp(starts, ends, torch.ones(2)), ends, atol=1e-6)
-    assert slerp(starts, ends, torch.full((2,), 0.3)).norm(dim=1).tolist() == pytest.approx([3.0, 1.0])
+    assert torch.allclose(slerp(starts, ends, torch.zeros(2, 1)), starts, atol=1e-6)
+    assert torch.allclose(slerp(starts, ends, torch.ones(2, 1)), ends, atol=1e-6)
+    assert slerp(starts, ends, torch.full((2, 1), 0.3)).norm(dim=1).tolist() == pytest.approx([3.0, 1.0])
 
 
 def test_extremes_are_left_out() -> None:

@@ -71,11 +71,15 @@ class Cache:
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=2)
-        with connection:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                connection.execute("DROP TABLE IF EXISTS runs")
-                connection.execute("CREATE TABLE runs (id TEXT PRIMARY KEY, snapshot TEXT, curves BLOB)")
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
+        try:
+            with connection:
+                if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                    connection.execute("DROP TABLE IF EXISTS runs")
+                    connection.execute("CREATE TABLE runs (id TEXT PRIMARY KEY, snapshot TEXT, curves BLOB)")
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.Error:  # no database of ours, or none at all
+            connection.close()
+            raise
         return connection
 
 

@@ -40,6 +40,7 @@ from ganlab.data.datamodule import GANDataModule
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.float32 import set_matmul_precision
 from ganlab.groups import compose_group
+from ganlab.hooks import FullPrecision, NoProfiler
 from ganlab.identity import with_later_keys
 from ganlab.instantiation import TRUSTED, build, build_callback, check_trusted, fit_arguments, read_typed
 from ganlab.interfaces import Discriminator, FeatureExtractor, Generator, ImageData
@@ -230,7 +231,10 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     strategy: Any = "auto"
     if options["strategy"] == "ddp" or options["devices"] != 1 or options["num_nodes"] != 1:
         strategy = PerOptimizerDDPStrategy(timeout=timedelta(minutes=options["timeout_minutes"]))
-    precision = cast(Literal["32-true", "bf16-mixed", "16-mixed"], options["precision"])
+    plugins: list[Any] = [environment] if (environment := _cluster_environment()) else []
+    precision = cast(Literal["32-true", "bf16-mixed", "16-mixed"] | None, options["precision"])
+    if precision == "32-true":  # which Lightning takes by name or as a plugin, not both
+        precision, plugins = None, [*plugins, FullPrecision()]
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements, no list of devices
     warnings.filterwarnings("ignore", "GPU available but not used")
     warnings.filterwarnings("ignore", "The `srun` command is available")  # so it is on every login node
@@ -248,7 +252,8 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
             sync_batchnorm=options["sync_batchnorm"],
             deterministic=options["deterministic"],
             benchmark=config["speed"]["cudnn_benchmark"] and not options["deterministic"],
-            plugins=_cluster_environment(),
+            plugins=plugins,
+            profiler=NoProfiler(),
             max_epochs=-1,
             logger=False,
             callbacks=callbacks,

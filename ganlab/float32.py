@@ -1,7 +1,7 @@
 """What stays in float32 in mixed precision, and how exactly its products are computed: GPUs may round to 10 bits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -13,6 +13,13 @@ MatmulPrecision = Literal["highest", "high", "medium"]
 def as_float(values: Tensor) -> Tensor:
     """Returns images or logits in float32 where autocast left them in half precision; float64 stays."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def outside_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Computes in the types of the tensors at hand while the block runs; where that is so anyway, it costs nothing."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def set_matmul_precision(precision: MatmulPrecision) -> None:

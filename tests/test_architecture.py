@@ -41,7 +41,7 @@ ROWS = (
         *("drawing", "data_names", "latent_options", "paths", "quoting", "tables", "targets"),
     ),
     ("identity",),
-    ("modules", "strategy", "data", "scoring", "config", "groups", "launch", "exported"),
+    ("modules", "strategy", "hooks", "data", "scoring", "config", "groups", "launch", "exported"),
     ("tracking", "reading", "composition"),
     ("checkpoint", "sweeping"),
     ("checkpoint_folder",),
@@ -104,7 +104,8 @@ CONFIGURED = {
 }
 ONLY_IN = {
     "pytorch_lightning": {
-        *("modules", "strategy", "data", "callbacks", "tracking", "train", "evaluate", "build", "sample"),
+        *("modules", "strategy", "hooks", "data", "callbacks", "tracking", "train", "evaluate", "build"),
+        "sample",
     },
     "lightning": set(),  # the same library by another name, whose classes are not those of pytorch_lightning
     "hydra": CONFIGURED,

@@ -1,8 +1,9 @@
 """Random numbers that need no saved state."""
 
+import pytest
 import torch
 
-from ganlab.noise import Noise, mix
+from ganlab.noise import Noise, mix, seed_global
 
 
 def test_ranks_share_one_stream_by_rows() -> None:
@@ -27,3 +28,21 @@ def test_global_generator_is_untouched() -> None:
     state = torch.get_rng_state()
     Noise(1).uniform(4)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_layers_on_a_cpu_draw_as_after_manual_seed() -> None:
+    """Catches: another seed, or a generator that is not the global one: dropout would draw other masks."""
+    torch.manual_seed(7)
+    expected = torch.rand(4)
+    seed_global(7, torch.device("cpu"))
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_generators_of_other_devices_are_seeded_where_those_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a GPU's own generator left as it was; on a CPU, the stack's text written for devices not in use."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch, "manual_seed", seeded.append)
+    seed_global(7, torch.device("cpu"))
+    assert seeded == []
+    seed_global(7, torch.device("cuda"))
+    assert seeded == [7]

@@ -34,12 +34,14 @@ class FiniteCheck(pl.Callback):
         self._run = run
         self._cadences = [every for every in cadences if every is not None]
         self._maximum: Maximum[tuple[int, list[str], int]] = Maximum()
-        self._tensors: dict[str, Tensor] = {}
+        self._names: list[str] = []
+        self._tensors: list[Tensor] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Makes the list of tensors."""
         assert isinstance(pl_module, GenerativeModule)
-        self._tensors = _floating(pl_module.named_tensors())
+        floating = _floating(pl_module.named_tensors())
+        self._names, self._tensors = list(floating), list(floating.values())
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -56,11 +58,11 @@ class FiniteCheck(pl.Callback):
         losses = {} if scaled else outputs
         memories = _optimizer_memories(trainer, pl_module) if due else {}
         numbers = [loss.float() for loss in losses.values()]
-        numbers += torch._foreach_norm(list(self._tensors.values()))
+        numbers += torch._foreach_norm(self._tensors)
         flags = ~torch.stack(numbers).isfinite()
         if memories:
             flags = torch.cat([flags, *(~each.isfinite().all(0, keepdim=True) for each in memories.values())])
-        names = [*losses, *self._tensors, *memories]
+        names = [*losses, *self._names, *memories]
         for label, answer in self._maximum(
             (g_step, names, len(losses)), flags.view(torch.uint8), at_once=due
         ):

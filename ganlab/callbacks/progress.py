@@ -26,6 +26,7 @@ class Progress(pl.Callback):
         self._recorder = recorder
         self._images_per_g_step = n_critic * batch_size
         self._bar: tqdm[Any] | None = None
+        self._shown: Mapping[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the bar on rank 0."""
@@ -48,12 +49,14 @@ class Progress(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Moves on by one iteration."""
-        if self._bar is not None:
-            latest = self._recorder.latest
+        if self._bar is None:
+            return
+        if (latest := self._recorder.latest) is not self._shown:
+            self._shown = latest
             names = [name for name in ("d_loss", "g_loss") if f"train/{name}" in latest]
             losses = {name: f"{latest[f'train/{name}']:.3f}" for name in names}
             self._bar.set_postfix(losses, refresh=False)
-            self._bar.update()
+        self._bar.update()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Closes the bar."""

@@ -10,7 +10,7 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from ganlab.ema import GeneratorEMA
-from ganlab.float32 import as_float
+from ganlab.float32 import as_float, outside_autocast
 from ganlab.interfaces import (
     AdversarialLoss,
     Augment,
@@ -174,7 +174,11 @@ class GANModule(GenerativeModule):
         """Returns what D minimises, without the penalty, and the terms of it by name."""
         real_logits, fake_logits = _logits(update.real_judgement), update.fake_judgement.logits
         loss = self.loss.discriminator_loss(real_logits, fake_logits)
-        scalars = {"d_loss": loss, "d_real": real_logits.mean(), "d_fake": fake_logits.mean()}
+        scalars = {
+            "d_loss": loss,
+            "d_real": real_logits.detach().mean(),
+            "d_fake": fake_logits.detach().mean(),
+        }
         for name, objective in self._objectives():
             if (term := objective.discriminator_term(update)) is not None:
                 loss, scalars[f"d_{name}"] = loss + term, term
@@ -189,7 +193,7 @@ class GANModule(GenerativeModule):
         """Returns what the penalty adds to D's loss, and notes its value; nothing when it is not due."""
         if self.penalty is None or self.counters.d_step % self.penalty.interval:
             return 0.0
-        with torch.autocast(self.device.type, enabled=False):  # differentiated twice: float32
+        with outside_autocast(self.device):  # differentiated twice: float32
             real, fake = as_float(update.real), as_float(update.fake)
             scalars["penalty"] = self.penalty(self.discriminator, real, fake, update.labels, noise)
         return scalars["penalty"] * self.penalty.interval
@@ -244,7 +248,8 @@ class GANModule(GenerativeModule):
 
     def _backward(self, loss: Tensor) -> None:
         """Adds the gradient of a micro-batch's loss to that of the batch's."""
-        self.manual_backward(loss / self.optimization.micro_batches)
+        num = self.optimization.micro_batches
+        self.manual_backward(loss / num if num > 1 else loss)
 
     def _best(self, fake_logits: Tensor, real_logits: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Keeps the share `top_k` of the fakes, by their mean logits, and the reals that they are paired with."""

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from ganlab.ema import GeneratorEMA
 from ganlab.images import horizontal_flip, to_float
 from ganlab.interfaces import Balance, Constraint, Generator
-from ganlab.noise import Noise, mix
+from ganlab.noise import Noise, mix, seed_global
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -225,6 +225,8 @@ class GenerativeModule(pl.LightningModule, ABC):
             "generator": self.optimization.max_grad_norm_generator,
             "discriminator": self.optimization.max_grad_norm_discriminator,
         }
+        if all(limit is None for limit in limits.values()):
+            return
         name = list(self.optimized)[self.trainer.optimizers.index(optimizer)]
         limit = limits[name]
         if limit is not None:
@@ -260,7 +262,7 @@ class GenerativeModule(pl.LightningModule, ABC):
 
     def _begin_iteration(self) -> list[LightningOptimizer]:
         """Gives every scheduled number its value, reseeds the global generator (dropout), returns the optimisers."""
-        torch.manual_seed(mix(self.seed, "global", self.counters.g_step, self.global_rank))
+        seed_global(mix(self.seed, "global", self.counters.g_step, self.global_rank), self.device)
         for number in self.scheduled_numbers:
             number.update(self.counters.g_step)
         optimizers = self.optimizers()

@@ -57,6 +57,8 @@ def meta_as_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets what only CPUs and GPUs can do, drawing and autocasting, stand for the device without numbers."""
     autocast, generator = torch.autocast, torch.Generator
     monkeypatch.setattr(torch, "autocast", lambda _, *words, **named: autocast("cpu", *words, **named))
+    is_on = torch.is_autocast_enabled
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: is_on("cpu"))
     monkeypatch.setattr(torch, "Generator", lambda device: generator())
 
     def draw(function: Any) -> Any:

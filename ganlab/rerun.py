@@ -214,13 +214,15 @@ def _compare_weights(old: Path, new: Path) -> str:
 
 def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Yields all tensors of a checkpoint with their places."""
+    import torch
+
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             yield from _tensors(value, f"{name}.{key}" if name else str(key))
     elif isinstance(tree, list | tuple):
         for place, value in enumerate(tree):
             yield from _tensors(value, f"{name}.{place}")
-    elif hasattr(tree, "dtype"):
+    elif isinstance(tree, torch.Tensor):
         yield name, tree
 
 

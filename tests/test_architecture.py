@@ -114,6 +114,13 @@ ONLY_IN = {
 }
 """Where a library may be imported."""
 
+LOOKED_UP = {
+    ("ganlab.files", "CSafeLoader"),  # where PyYAML was built with libyaml
+    ("ganlab.instantiation", "__name__"),  # of a hint, which may be any object
+    ("ganlab.data.inspection", "is_animated"),  # Pillow's plugins of formats with one picture lack it
+}
+"""Names that no contract promises and that are asked for all the same."""
+
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_ARGUMENTS, MAX_UNDOCUMENTED_LINES = 350, 60, 12, 12
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -215,6 +222,17 @@ def libraries_stay_in_their_rooms(source: Source) -> Iterator[str]:
             yield f"{imported.line}: {source.room} must not import {imported.name}"
         elif library == "wandb" and not imported.deferred:
             yield f"{imported.line}: wandb is imported outside a function"
+
+
+def attributes_are_promised(source: Source) -> Iterator[str]:
+    """What has an attribute is known by its type; `getattr` is for names that a variable holds."""
+    for node in source.nodes:
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("getattr", "hasattr"):
+            continue
+        name = node.args[1]
+        given = name.value if isinstance(name, ast.Constant) else None
+        if ast.unparse(node.func) == "hasattr" or (given and (source.module, given) not in LOOKED_UP):
+            yield f"{node.lineno}: {ast.unparse(node)}"
 
 
 def gradients_go_through_lightning(source: Source) -> Iterator[str]:
@@ -347,6 +365,12 @@ CASES: dict[Rule, list[tuple[str, str, str]]] = {
         ("train", "from lightning import Trainer", "from pytorch_lightning import Trainer"),
         ("callbacks.log", "def f():\n    import wandb", "def f():\n    import time"),
         ("tracking.wandb", "import wandb", "def f():\n    import wandb"),
+    ],
+    attributes_are_promised: [
+        ("build", "getattr(x, 'scaler', None)", "getattr(x, name, None)"),
+        ("build", "hasattr(x, name)", "isinstance(x, Named)"),
+        ("build", "getattr(yaml, 'CSafeLoader')", "yaml.SafeLoader"),
+        ("files", "getattr(yaml, 'CLoader')", "getattr(yaml, 'CSafeLoader')"),
     ],
     gradients_go_through_lightning: [
         ("modules", "loss.backward()", "self.manual_backward(loss)"),

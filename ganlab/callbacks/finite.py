@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor
 
 from ganlab.callbacks.agreement import Maximum
@@ -54,7 +55,8 @@ class FiniteCheck(pl.Callback):
         assert isinstance(pl_module, GenerativeModule)
         g_step = pl_module.counters.g_step
         due = any(g_step % every == 0 for every in self._cadences)
-        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        plugin = trainer.precision_plugin
+        scaled = isinstance(plugin, MixedPrecision) and plugin.scaler is not None
         losses = {} if scaled else outputs
         memories = _optimizer_memories(trainer, pl_module) if due else {}
         numbers = [loss.float() for loss in losses.values()]

@@ -247,6 +247,7 @@ def _requeue() -> str:
     try:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
-        reason = (getattr(error, "stderr", None) or str(error)).strip()
+        said = error.stderr if isinstance(error, subprocess.CalledProcessError) else None
+        reason = (said or str(error)).strip()
         return f"scontrol requeue {job} failed ({reason}): submit the same command again"
     return f"job {job} is queued again and will continue"

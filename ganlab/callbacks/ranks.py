@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor, distributed
 
 from ganlab.errors import ConfigurationError, GanlabError
@@ -198,15 +199,17 @@ def _ask_store(rank: int, world_size: int) -> list[int]:
 
 def _end_started_processes(trainer: pl.Trainer) -> None:
     """Kills the processes that this one has started: one that is stopped would outlive it."""
-    kill = getattr(trainer.strategy.launcher, "kill", None)
-    if kill is not None:
-        kill(signal.SIGKILL)
+    launcher = trainer.strategy.launcher
+    if launcher is not None:
+        launcher.kill(signal.SIGKILL)
 
 
 def _let_launcher_end_first(trainer: pl.Trainer) -> None:
     """Waits until the process that has started this one is gone."""
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    if trainer.local_rank == 0 or not isinstance(environment, LightningEnvironment):
+    strategy = trainer.strategy
+    if trainer.local_rank == 0 or not isinstance(strategy, ParallelStrategy):
+        return
+    if not isinstance(strategy.cluster_environment, LightningEnvironment):
         return  # torchrun and Slurm start all ranks alike
     launcher, deadline = os.getppid(), time.monotonic() + LAUNCHER_SECONDS
     while os.getppid() == launcher and time.monotonic() < deadline:

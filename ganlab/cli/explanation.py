@@ -43,7 +43,8 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str], folder
         near = did_you_mean(key.partition("=")[0], known_keys(config_name, overrides, folders))
         return f"~{key}: there is nothing of that name to take away{near}"
     if match := re.search(r"Key '([^']+)' (?:is )?not in", text):
-        key = getattr(error, "full_key", None) or match[1]
+        known = error.full_key if isinstance(error, OmegaConfBaseException) else None
+        key = known or match[1]
         return f"{key}: no such key{did_you_mean(key, known_keys(config_name, overrides, folders))}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 

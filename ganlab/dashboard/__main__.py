@@ -52,7 +52,7 @@ def listen(port: int | None) -> socket.socket:
             return listener
         except (OSError, OverflowError) as error:
             listener.close()
-            reason = getattr(error, "strerror", None) or error
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
     raise ConfigurationError(
         f"port={candidates[0]}: cannot be used ({reason}); give another, or port=0 for any"
     )

@@ -5,6 +5,7 @@ import http.client
 import os
 import tarfile
 import tempfile
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def fetch(file: RemoteFile, folder: Path) -> Path:
                 os.replace(Path(part) / file.filename, path)
             return path
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
+            reason = (error.reason if isinstance(error, urllib.error.URLError) else None) or error
     raise file.missing(folder, reason)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -307,12 +307,12 @@ class Evaluation:
     ) -> dict[str, Estimate]:
         """Returns what a probe finds."""
         self._require_references([task])
-        if not hasattr(sample, "generate"):
+        if not isinstance(sample, LatentSampler):
             raise ConfigurationError(
                 f"metrics {task.name} draws images of its own, which needs a generator: drop it from metrics"
             )
         context = ProbeContext(
-            cast(LatentSampler, sample),
+            sample,
             self._extractor,
             task.images,
             self.num_samples,

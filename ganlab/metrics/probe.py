@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.metric import Estimate
 
 
+@runtime_checkable
 class LatentSampler(Protocol):
     """A fixed list of latents and the generator that turns latents into images; `ganlab.sampling.Sampler` is one."""
 

@@ -45,10 +45,13 @@ def draw_parallel_coordinates(
 
 
 def _key_axis(key: str, found: Sequence[Any], space: Space) -> Axis:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     distribution = space.distributions[key]
-    choices = getattr(distribution, "choices", None)
-    if choices is None:
-        return _number_axis(key, found, log=bool(getattr(distribution, "log", False)))
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return _number_axis(key, found, log=distribution.log)
+    assert isinstance(distribution, CategoricalDistribution)
+    choices = distribution.choices
     heights = {choice: (index + 0.5) / len(choices) for index, choice in enumerate(choices)}
     every = math.ceil(len(choices) / MAX_TICKS)
     marks = [(heights[choice], str(choice)) for choice in choices[::every]]

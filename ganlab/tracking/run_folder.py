@@ -158,8 +158,9 @@ class RunFolder:
         try:
             config = yaml.load((self.path / "config.yaml").read_text(), Loader=YAML_LOADER)
         except (OSError, yaml.YAMLError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
             raise DataError(
-                f"{self.path}: not a run folder (config.yaml: {getattr(error, 'strerror', None) or error}); "
+                f"{self.path}: not a run folder (config.yaml: {reason}); "
                 "give the folder that training printed"
             ) from error
         if not isinstance(config, Mapping):

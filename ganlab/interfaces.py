@@ -329,3 +329,20 @@ class ImageData:
     """Checksum of shape, images and labels: the identity of the data whatever it is called."""
     foreign_classes: tuple[str, ...] = ()
     """Those of `class_names`, at their end, that the data by which the labels are numbered have not."""
+    stored: Tensor | None = None
+    """`(N, ...)`, what is stored beside each sample (the picture to translate from), or `None`."""
+    others: tuple[Tensor, ...] = ()
+    """Samples of other domains, unpaired: each `(M, ...)`, with an M of its own."""
+
+
+class StoredBatch(NamedTuple):
+    """What training gets for one iteration: `n_critic` sub-batches in one, as they are stored (uint8 pixels, ...)."""
+
+    samples: Tensor
+    """`(n_critic * N, ...)`."""
+    labels: Tensor | None = None
+    """int64 `(n_critic * N,)`, or `None`."""
+    stored: Tensor | None = None
+    """What is stored beside each sample, in the same order, or `None`."""
+    others: tuple[Tensor, ...] = ()
+    """Samples of other domains, each `(n_critic * N, ...)` and in an order of its own."""

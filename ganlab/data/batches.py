@@ -1,7 +1,7 @@
-"""From the indices of an iteration to its batch."""
+"""From the number of an iteration to its batch."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -9,46 +9,80 @@ from torch.utils.data import Dataset
 
 from ganlab.data.sampling import IterationSampler
 from ganlab.errors import ConfigurationError
-
-Batch = tuple[Tensor, Tensor | None]
-"""Images `(n_critic * batch_size, C, H, W)`, uint8 or, for points, float32; and their labels or `None`."""
+from ganlab.interfaces import StoredBatch
 
 
-class Indexed(Dataset[Batch]):
-    """Images and labels out of which a batch is taken whole, by one indexing operation.
+class Batches(Dataset[StoredBatch]):
+    """The batches of a run by the number of the iteration, each taken whole, by one indexing operation a tensor.
 
     Args:
-        images: `(N, C, H, W)`.
+        samples: `(N, ...)`.
         labels: `(N,)` or `None`.
+        stored: `(N, ...)`, what is stored beside each sample, or `None`.
+        others: samples of other domains, each `(M, ...)`.
+        sampler: names the samples of each iteration.
+        other_samplers: the same of `others`; all samplers have their indices on the device of the data.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor | None) -> None:
-        self._images = images
+    def __init__(
+        self,
+        samples: Tensor,
+        labels: Tensor | None,
+        stored: Tensor | None,
+        others: Sequence[Tensor],
+        sampler: IterationSampler,
+        other_samplers: Sequence[IterationSampler],
+    ) -> None:
+        self._samples = samples
         self._labels = labels
+        self._stored = stored
+        self._others = tuple(others)
+        self.sampler = sampler
+        self._other_samplers = tuple(other_samplers)
 
-    def take(self, indices: Tensor) -> Batch:
-        """Returns the images and labels at `indices`, `(M,)` int64 on the device of the images, in their order."""
-        images = self._images.index_select(0, indices)
-        return images, None if self._labels is None else self._labels.index_select(0, indices)
+    def __getitem__(self, iteration: int) -> StoredBatch:
+        """Returns the batch of an iteration; a `DataLoader` calls this in one of its processes."""
+        indices = self.sampler.indices(iteration)
+        others = zip(self._others, self._other_samplers, strict=True)
+        return StoredBatch(
+            self._samples.index_select(0, indices),
+            None if self._labels is None else self._labels.index_select(0, indices),
+            None if self._stored is None else self._stored.index_select(0, indices),
+            tuple(other.index_select(0, sampler.indices(iteration)) for other, sampler in others),
+        )
 
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """Is what a `DataLoader` calls, with all indices of a batch at once."""
-        return self.take(torch.tensor(indices))
-
-    def to(self, device: torch.device) -> "Indexed":
-        """Returns the same data on a device; nothing is copied if they are there.
+    def move_to(self, device: torch.device) -> None:
+        """Puts the data on a device; nothing is copied if they are there.
 
         Raises:
             ConfigurationError: if they do not fit.
         """
+        beside = [tensor for tensor in (self._labels, self._stored) if tensor is not None]
+        num_bytes = sum(tensor.nbytes for tensor in (self._samples, *beside, *self._others))
         try:
-            labels = None if self._labels is None else self._labels.to(device)
-            return Indexed(self._images.to(device), labels)
+            self._samples = self._samples.to(device)
+            self._labels = None if self._labels is None else self._labels.to(device)
+            self._stored = None if self._stored is None else self._stored.to(device)
+            self._others = tuple(other.to(device) for other in self._others)
         except torch.OutOfMemoryError as error:
             raise ConfigurationError(
-                f"speed.data_on_device: {self._images.nbytes / 2**30:.1f} GiB of images do not fit on {device}; "
+                f"speed.data_on_device: {num_bytes / 2**30:.1f} GiB of data do not fit on {device}; "
                 "set speed.data_on_device=false"
             ) from error
+
+
+class Iterations:
+    """The numbers of iterations, without end.
+
+    Args:
+        first: where each iterator begins, >= 0.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.first)
 
 
 class ResidentBatches:
@@ -58,14 +92,13 @@ class ResidentBatches:
     is copied from the host.
 
     Args:
-        data: on any device.
-        sampler: names the images of each iteration; its `indices` lie on the device of the data.
+        batches: of data and indices on any device.
+        iterations: whose batches are wanted.
     """
 
-    def __init__(self, data: Indexed, sampler: IterationSampler) -> None:
-        self.data = data
-        self.sampler = sampler
+    def __init__(self, batches: Batches, iterations: Iterations) -> None:
+        self.batches = batches
+        self.iterations = iterations
 
-    def __iter__(self) -> Iterator[Batch]:
-        for iteration in itertools.count(self.sampler.start_iteration):
-            yield self.data.take(self.sampler.indices(iteration))
+    def __iter__(self) -> Iterator[StoredBatch]:
+        return map(self.batches.__getitem__, self.iterations)

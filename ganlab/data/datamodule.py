@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ganlab.data.batches import Batch, Indexed, ResidentBatches
+from ganlab.data.batches import Batches, Iterations, ResidentBatches
 from ganlab.data.classes import with_classes_of
 from ganlab.data.sampling import IterationSampler
 from ganlab.data.source import MAX_CLASSES, ImageSource, LoadedImages
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.interfaces import ImageData
+from ganlab.interfaces import ImageData, StoredBatch
 
 RESIDENT_BYTES = 1 << 30
 """Images up to this size are put on the device that trains, unless `on_device` says otherwise."""
@@ -97,8 +96,7 @@ class GANDataModule(pl.LightningDataModule):
         if split not in self._splits:
             loaded = self.source.load(split, self.image_size, self.channels, self.cache_dir)
             self._check_loaded(loaded, split)
-            images, labels, class_names = loaded
-            data = ImageData(str(self.name), split, images, labels, class_names, checksum(images, labels))
+            data = image_data(str(self.name), split, loaded)
             is_own = split == "train" and self.class_names is None
             self._splits[split] = data if is_own else self.with_own_classes(data)
         return self._splits[split]
@@ -121,7 +119,7 @@ class GANDataModule(pl.LightningDataModule):
             DataError: if it is missing or damaged, smaller than a batch, or lacks the labels that are asked for.
             ConfigurationError: if it has another number of classes than `num_classes`.
         """
-        self._sampler(0, world_size)
+        self._samplers(0, world_size)
         self._check_num_classes()
 
     def _check_num_classes(self) -> None:
@@ -140,7 +138,7 @@ class GANDataModule(pl.LightningDataModule):
 
     def _check_loaded(self, loaded: LoadedImages, split: str) -> None:
         """Holds what a source returned, which may be a user's own, against what was asked for."""
-        images, labels, class_names = loaded
+        images, labels, class_names, stored, others = loaded
         where = f"{self.name}/{split}: data.source gave"
         if images.dtype not in (torch.uint8, torch.float32) or not len(images):
             raise DataError(
@@ -151,8 +149,19 @@ class GANDataModule(pl.LightningDataModule):
                 f"{where} images of shape {tuple(images.shape[1:])}; data.channels and data.image_size ask for"
                 f" {(self.channels, *self.image_size)}: set them to what there is"
             )
-        if images.is_floating_point() and not images.isfinite().all():
-            raise DataError(f"{where} NaN or infinity: mend or remove it")
+        for tensor in (images, stored, *others):
+            if tensor is not None and tensor.is_floating_point() and not tensor.isfinite().all():
+                raise DataError(f"{where} NaN or infinity: mend or remove it")
+        if stored is not None and len(stored) != len(images):
+            raise DataError(
+                f"{where} {len(images)} images and {len(stored)} that are stored beside them; each has to have one"
+            )
+        for other in others:
+            if other.dtype != images.dtype or other.shape[1:] != images.shape[1:] or not len(other):
+                raise DataError(
+                    f"{where} another domain with {len(other)} images of {other.dtype} {tuple(other.shape[1:])}; they"
+                    f" have to be as those of the first, {images.dtype} {tuple(images.shape[1:])}, one or more"
+                )
         if labels is None:
             return
         if labels.dtype != torch.int64 or labels.shape != (len(images),):
@@ -169,22 +178,28 @@ class GANDataModule(pl.LightningDataModule):
         """Downloads and prepares on one process of each machine; the others then find it done."""
         self.data("train")
 
-    def train_dataloader(self) -> "ResidentBatches | DataLoader[Batch]":
+    def train_dataloader(self) -> "ResidentBatches | DataLoader[StoredBatch]":
         """Returns the endless iterations from `start_iteration`.
 
         Raises:
             ConfigurationError: if the data shall stay on a device that they do not fit on.
         """
         data = self.data("train")
-        indexed = Indexed(data.images, data.labels if self.labels else None)
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         device = trainer.strategy.root_device if trainer else torch.device("cpu")
-        if self._stays_on_device(data.images):
-            return ResidentBatches(indexed.to(device), self._sampler(rank, world_size, device))
+        is_resident = self._stays_on_device(data)
+        samplers = self._samplers(rank, world_size, device if is_resident else None)
+        labels = data.labels if self.labels else None
+        batches = Batches(data.images, labels, data.stored, data.others, samplers[0], samplers[1:])
+        iterations = Iterations(self.start_iteration)
+        if is_resident:
+            batches.move_to(device)
+            return ResidentBatches(batches, iterations)
         return DataLoader(
-            indexed,
-            batch_sampler=self._sampler(rank, world_size),
+            batches,
+            batch_size=None,
+            sampler=iterations,
             collate_fn=_unchanged,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
@@ -200,29 +215,40 @@ class GANDataModule(pl.LightningDataModule):
             "its last checkpoint: give it more memory, or set data.num_workers=0"
         )
 
-    def _stays_on_device(self, images: Tensor) -> bool:
+    def _stays_on_device(self, data: ImageData) -> bool:
         if self.on_device is None:
-            return self.num_workers == 0 and images.nbytes <= RESIDENT_BYTES
+            tensors = (data.images, data.stored, *data.others)
+            num_bytes = sum(tensor.nbytes for tensor in tensors if tensor is not None)
+            return self.num_workers == 0 and num_bytes <= RESIDENT_BYTES
         return self.on_device
 
-    def _sampler(self, rank: int, world_size: int, device: torch.device | None = None) -> IterationSampler:
+    def _samplers(
+        self, rank: int, world_size: int, device: torch.device | None = None
+    ) -> list[IterationSampler]:
+        """Makes what orders the samples, then each of the other domains."""
         data = self.data("train")
         if self.labels and data.labels is None:
             raise DataError(f"data.labels=true, but {self.name} has no labels: set data.labels=false")
-        return IterationSampler(
-            len(data.images),
-            self.batch_size,
-            self.n_critic,
-            self.seed,
-            rank=rank,
-            world_size=world_size,
-            start_iteration=self.start_iteration,
-            device=device,
-        )
+        streams = {"permutation": data.images}
+        streams |= {f"permutation of domain {place}": other for place, other in enumerate(data.others, 1)}
+        return [
+            IterationSampler(
+                len(samples),
+                self.batch_size,
+                self.n_critic,
+                self.seed,
+                rank=rank,
+                world_size=world_size,
+                start_iteration=self.start_iteration,
+                device=device,
+                stream=stream,
+            )
+            for stream, samples in streams.items()
+        ]
 
 
 def _unchanged(batch: Any) -> Any:
-    """Collates nothing: `Indexed` returns whole batches."""
+    """Collates nothing: `Batches` returns whole batches."""
     return batch
 
 
@@ -236,10 +262,30 @@ def _height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def checksum(images: Tensor, labels: Tensor | None) -> str:
-    """SHA-256 of shape, type, images and labels."""
+def image_data(name: str, split: str, loaded: LoadedImages) -> ImageData:
+    """Names and identifies what a source has loaded."""
+    return ImageData(
+        name,
+        split,
+        loaded.images,
+        loaded.labels,
+        loaded.class_names,
+        checksum(loaded),
+        stored=loaded.stored,
+        others=loaded.others,
+    )
+
+
+def checksum(loaded: LoadedImages) -> str:
+    """SHA-256 of shape, type, images and labels, and of what is stored beside them."""
+    images, labels = loaded.images, loaded.labels
     digest = hashlib.sha256(f"{tuple(images.shape)} {images.dtype} {labels is not None}".encode())
     for tensor in (images, labels):
         if tensor is not None:
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    for what, tensors in (("stored", (loaded.stored,)), ("other", loaded.others)):
+        for tensor in tensors:
+            if tensor is not None:
+                digest.update(f"{what} {tuple(tensor.shape)} {tensor.dtype}".encode())
+                digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganlab.arrays import ArrayFile, open_arrays
-from ganlab.data.datamodule import checksum
+from ganlab.data.datamodule import image_data
 from ganlab.data.decoding import Originals, decode_array
 from ganlab.data.inspection import opened
 from ganlab.data.pixels import MAX_PIXELS, reason, upright_size, without_warnings
@@ -51,8 +51,7 @@ def load_images(
             loaded = collection.load(image_size, channels, cache_dir)
     else:
         raise DataError(f"{path}: is no folder, .zip or .npz of images; give one")
-    images, labels, class_names = loaded
-    return ImageData(path.stem, SPLIT, images, labels, class_names, checksum(images, labels))
+    return image_data(path.stem, SPLIT, loaded)
 
 
 def _common_size(originals: Originals) -> tuple[tuple[int, int], int]:

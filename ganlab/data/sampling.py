@@ -11,7 +11,7 @@ from ganlab.noise import mix
 
 
 class IterationSampler:
-    """An endless batch sampler whose iteration `b` is a pure function of `(seed, b, rank, world_size)`.
+    """Says which images iteration `b` sees: a pure function of `(seed, b, rank, world_size)`. It iterates without end.
 
     Iteration `b` consumes the sub-batches `k = b * sub_batches + j`, one for each discriminator update `j`.
     Sub-batch `k` is slot `k % S` of epoch `k // S`, where an epoch is a permutation of all images, cut into
@@ -30,6 +30,7 @@ class IterationSampler:
         world_size: number of processes.
         start_iteration: where the iterator begins, >= 0.
         device: where `indices` lie, default the CPU; it draws them, so they are the same everywhere.
+        stream: names the order: streams of one seed have nothing in common.
 
     Raises:
         DataError: if there are fewer images than one slot takes.
@@ -45,6 +46,7 @@ class IterationSampler:
         world_size: int = 1,
         start_iteration: int = 0,
         device: torch.device | None = None,
+        stream: str = "permutation",
     ) -> None:
         if batch_size < 1 or sub_batches < 1:
             raise ConfigurationError(
@@ -65,6 +67,7 @@ class IterationSampler:
         self._world_size = world_size
         self.start_iteration = start_iteration
         self._device = device
+        self._stream = stream
         self._permutation = (-1, torch.empty(0, dtype=torch.int64))  # of the epoch last used
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -84,7 +87,7 @@ class IterationSampler:
         """This rank's share of the `k`-th slot since the start of training."""
         epoch, slot = divmod(k, self._slots_per_epoch)
         if self._permutation[0] != epoch:
-            generator = torch.Generator().manual_seed(mix(self._seed, "permutation", epoch))
+            generator = torch.Generator().manual_seed(mix(self._seed, self._stream, epoch))
             permutation = torch.randperm(self._num_images, generator=generator)
             self._permutation = (epoch, permutation.to(self._device))
         first = (slot * self._world_size + self._rank) * self._batch_size

@@ -21,6 +21,10 @@ class LoadedImages(NamedTuple):
     """int64 `(N,)`, or `None` where the data set has none."""
     class_names: tuple[str, ...]
     """Names of the labels in order; empty without labels, and where labels are numbers without a name."""
+    stored: Tensor | None = None
+    """`(N, ...)`: what is stored beside each image, such as the picture to translate from; uint8 for pictures."""
+    others: tuple[Tensor, ...] = ()
+    """Images of other domains, unpaired: each as `images`, with a number of its own."""
 
 
 class ImageSource(ABC):

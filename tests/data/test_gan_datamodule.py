@@ -2,6 +2,7 @@
 
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ganlab.data.batches import Iterations
 from ganlab.data.datamodule import GANDataModule
 from ganlab.data.sampling import IterationSampler
 from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.interfaces import StoredBatch
 
 
 class Numbered(ImageSource):
@@ -46,14 +49,14 @@ def datamodule(source: ImageSource | None = None, **changes: Any) -> GANDataModu
 
 def numbers(data: GANDataModule, num: int) -> list[list[int]]:
     """The images of the next `num` iterations, by number."""
-    return [images[:, 0, 0, 0].tolist() for images, _ in islice(data.train_dataloader(), num)]
+    return [batch.samples[:, 0, 0, 0].tolist() for batch in islice(data.train_dataloader(), num)]
 
 
 def test_batches_hold_the_images_that_the_sampler_names() -> None:
     """Catches: labels of other images, n_critic left out, float images, iterations counted from elsewhere."""
     data = datamodule(image_size=[2, 3])
     sampler = IterationSampler(40, batch_size=6, sub_batches=2, seed=3)
-    for iteration, (images, labels) in enumerate(islice(data.train_dataloader(), 5)):
+    for iteration, (images, labels, *_) in enumerate(islice(data.train_dataloader(), 5)):
         assert images.dtype == torch.uint8
         assert images.shape == (12, 1, 2, 3)
         assert images[:, 0, 0, 0].tolist() == sampler.batch(iteration)
@@ -136,9 +139,9 @@ class Recorder(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.batches: list[tuple[Tensor, Tensor | None]] = []
+        self.batches: list[StoredBatch] = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> None:
+    def training_step(self, batch: StoredBatch, batch_idx: int) -> None:
         self.batches.append(batch)
 
     def configure_optimizers(self) -> None:
@@ -168,7 +171,83 @@ def test_lightning_hands_batches_on_unchanged(on_device: bool, labels: bool, tmp
     trainer.fit_loop.max_epochs = 1
     trainer.fit(module, datamodule=data)
     loader = trainer.train_dataloader
-    assert isinstance(loader.sampler if on_device else loader.batch_sampler, IterationSampler)
+    assert isinstance(loader.iterations if on_device else loader.sampler, Iterations)
     assert [batch[0][:, 0, 0, 0].tolist() for batch in module.batches] == numbers(datamodule(), 7)
-    assert all(type(batch) is tuple for batch in module.batches)
+    assert all(type(batch) is StoredBatch for batch in module.batches)
     assert all((batch[1] is not None) == labels for batch in module.batches)
+
+
+class Paired(ImageSource):
+    """40 numbered images, beside each its number plus 100, and two other domains of 30 and 40."""
+
+    def load(self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path) -> LoadedImages:
+        def numbered(num: int) -> Tensor:
+            return torch.arange(num, dtype=torch.uint8).view(-1, 1, 1, 1).repeat(1, channels, *image_size)
+
+        return LoadedImages(numbered(40), None, (), numbered(40) + 100, (numbered(30), numbered(40)))
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_what_is_stored_stays_beside_its_sample_and_other_domains_go_their_own_way(on_device: bool) -> None:
+    """Catches: pictures of other samples, one order for all domains, an order that changes by what is beside it."""
+    plain, paired = datamodule(labels=False), datamodule(Paired(), labels=False)
+    paired.on_device = on_device
+    run = list(islice(paired.train_dataloader(), 9))
+    assert numbers(paired, 9) == numbers(plain, 9)
+    for batch in run:
+        assert batch.stored is not None
+        assert torch.equal(batch.stored, batch.samples + 100)
+    streams = [torch.cat([batch.others[place][:, 0, 0, 0] for batch in run]).tolist() for place in (0, 1)]
+    assert sorted(streams[0][:30]) == list(range(30))  # an epoch of its own
+    assert len(set(streams[1][:36])) == 36
+    assert streams[1] != [number for batch in numbers(paired, 9) for number in batch]
+    paired.start_iteration = 5
+    resumed = list(islice(paired.train_dataloader(), 4))
+    assert all(torch.equal(one.others[1], two.others[1]) for one, two in zip(run[5:], resumed, strict=True))
+
+
+def test_ranks_share_the_order_of_other_domains() -> None:
+    """Two ranks see what one process with the double batch sees. Catches: rank left out of the other streams."""
+
+    def others(rank: int, world_size: int, batch_size: int) -> list[list[int]]:
+        data = datamodule(Paired(), labels=False, batch_size=batch_size, n_critic=1)
+        data.trainer = SimpleNamespace(  # type: ignore[assignment]
+            global_rank=rank, world_size=world_size, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+        )
+        return [batch.others[0][:, 0, 0, 0].tolist() for batch in islice(data.train_dataloader(), 6)]
+
+    halves = zip(others(0, 2, 5), others(1, 2, 5), strict=True)
+    assert [first + second for first, second in halves] == others(0, 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"stored": torch.zeros(39, 1, 2, 2, dtype=torch.uint8)},
+            "40 images and 39 that are stored beside them",
+        ),
+        (
+            {"others": (torch.zeros(9, 3, 2, 2, dtype=torch.uint8),)},
+            "another domain with 9 images of torch.uint8",
+        ),
+        ({"stored": torch.full((40, 2), float("nan"))}, "NaN or infinity"),
+    ],
+)
+def test_what_a_source_stores_beside_its_samples_is_checked(changes: dict[str, Any], said: str) -> None:
+    """Catches: pairs that shift, domains of other shapes, NaN in what is stored."""
+
+    class Unfit(ImageSource):
+        def load(
+            self, split: str, image_size: tuple[int, int], channels: int, cache_dir: Path
+        ) -> LoadedImages:
+            return Paired().load(split, image_size, channels, cache_dir)._replace(**changes)
+
+    with pytest.raises(DataError, match=said):
+        datamodule(Unfit(), labels=False).data("train")
+
+
+def test_pairs_are_part_of_the_checksum() -> None:
+    """Catches: two data sets with one identity, so that statistics or a run of the one serve the other."""
+    plain = datamodule(Numbered(labels=False), labels=False).data("train").sha256
+    assert datamodule(Paired(), labels=False).data("train").sha256 != plain

@@ -23,7 +23,7 @@ def test_centres() -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_points_lie_around_their_modes(source: Ring2D | Grid2D, tmp_path: Path) -> None:
     """Catches: variance for standard deviation, labels that do not name the mode, modes left out."""
-    images, labels, names = source.load("train", (1, 1), 2, tmp_path)
+    images, labels, names = source.load("train", (1, 1), 2, tmp_path)[:3]
     assert images.dtype == torch.float32
     assert images.shape[1:] == (2, 1, 1)
     assert images.abs().max() <= 1

@@ -53,7 +53,7 @@ def test_a_folder_of_folders_has_classes(tmp_path: Path) -> None:
             "dog/note.txt": b"",
         },
     )
-    images, labels, names = ImageFolder(path).load("train", SIZE, 1, tmp_path)
+    images, labels, names = ImageFolder(path).load("train", SIZE, 1, tmp_path)[:3]
     assert images[:, 0, 0, 0].tolist() == [10, 11, 19, 20]
     assert labels is not None
     assert labels.tolist() == [0, 0, 1, 1]
@@ -63,7 +63,7 @@ def test_a_folder_of_folders_has_classes(tmp_path: Path) -> None:
 def test_a_folder_with_an_image_at_the_top_has_no_classes(tmp_path: Path) -> None:
     """Catches: labels for some images only."""
     path = write_folder(tmp_path / "all", {"cat/a.png": png(10), "b.png": png(11)})
-    assert ImageFolder(path).load("train", SIZE, 3, tmp_path)[1:] == (None, ())
+    assert ImageFolder(path).load("train", SIZE, 3, tmp_path)[1:3] == (None, ())
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_zip_may_have_no_labels(tmp_path: Path, labels: str | None) -> None:
     if labels:
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr("dataset.json", '{"labels": null}')
-    assert ImageZip(path).load("train", SIZE, 1, tmp_path)[1:] == (None, ())
+    assert ImageZip(path).load("train", SIZE, 1, tmp_path)[1:3] == (None, ())
 
 
 @pytest.mark.parametrize(

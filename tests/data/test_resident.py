@@ -14,10 +14,12 @@ from torch.utils.data import DataLoader
 
 from ganlab.cli import compose_config
 from ganlab.data import datamodule
-from ganlab.data.batches import Batch, Indexed, ResidentBatches
+from ganlab.data.batches import Batches, ResidentBatches
 from ganlab.data.datamodule import GANDataModule
+from ganlab.data.sampling import IterationSampler
 from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.errors import ConfigurationError
+from ganlab.interfaces import StoredBatch
 from ganlab.train import train
 
 NUM_IMAGES = 103
@@ -48,17 +50,21 @@ def data_of(on_device: bool | None, rank: int = 0, device: str = "cpu", **change
     return data
 
 
-def batches(data: GANDataModule, num: int) -> list[Batch]:
+def batches(data: GANDataModule, num: int) -> list[StoredBatch]:
     return list(islice(data.train_dataloader(), num))
 
 
-def equal(ones: Iterable[Batch], others: Iterable[Batch]) -> bool:
-    """Whether all images and labels are the same, bit by bit."""
+def equal(ones: Iterable[StoredBatch], others: Iterable[StoredBatch]) -> bool:
+    """Whether all tensors of all batches are the same, bit by bit."""
     return all(
         torch.equal(one, other) and one.dtype == other.dtype if one is not None else other is None
         for batch, also in zip(ones, others, strict=True)
-        for one, other in zip(batch, also, strict=True)
+        for one, other in zip(tensors(batch), tensors(also), strict=True)
     )
+
+
+def tensors(batch: StoredBatch) -> list[Tensor | None]:
+    return [batch.samples, batch.labels, batch.stored, *batch.others]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -78,8 +84,8 @@ def test_images_labels_and_indices_lie_on_the_device() -> None:
     """Catches: one of them left on the host, so that each batch is copied or refused."""
     loader = data_of(True, device="meta").train_dataloader()
     assert isinstance(loader, ResidentBatches)
-    assert loader.sampler.indices(0).device.type == "meta"
-    images, labels = next(iter(loader))
+    assert loader.batches.sampler.indices(0).device.type == "meta"
+    images, labels = next(iter(loader))[:2]
     assert images.device.type == "meta"
     assert images.shape == (18, 3, 2, 4)
     assert labels is not None
@@ -90,8 +96,8 @@ def test_images_labels_and_indices_lie_on_the_device() -> None:
 def test_batches_on_a_gpu_are_the_loaders() -> None:
     """Catches: an order that the GPU draws."""
     resident = batches(data_of(True, device="cuda"), 12)
-    assert all(images.is_cuda for images, _ in resident)
-    on_host = [(images.cpu(), None if labels is None else labels.cpu()) for images, labels in resident]
+    assert all(batch.samples.is_cuda for batch in resident)
+    on_host = [move_data_to_device(batch, torch.device("cpu")) for batch in resident]
     assert equal(on_host, batches(data_of(False), 12))
 
 
@@ -136,8 +142,10 @@ copies: list[dict[str, Any]] = []
 def test_lightning_copies_to_a_gpu_without_waiting() -> None:
     """Pinned memory is in vain otherwise. Catches: a Lightning that no longer does so."""
     copies.clear()
-    move_data_to_device((torch.zeros(2).as_subclass(Watched), None), torch.device("cuda"))
-    assert copies == [{"non_blocking": True}]
+    watched = torch.zeros(2).as_subclass(Watched)
+    moved = move_data_to_device(StoredBatch(watched, others=(watched,)), torch.device("cuda"))
+    assert copies == [{"non_blocking": True}] * 2
+    assert isinstance(moved, StoredBatch)
 
 
 def test_data_that_do_not_fit_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,9 +157,11 @@ def test_data_that_do_not_fit_are_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Watched, "to", full)
     images = torch.zeros(1 << 20, dtype=torch.uint8).expand(3 << 10, -1).as_subclass(Watched)
     with pytest.raises(
-        ConfigurationError, match=r"3\.0 GiB of images do not fit on cuda:0; set speed\.data_on_"
+        ConfigurationError, match=r"3\.0 GiB of data do not fit on cuda:0; set speed\.data_on_"
     ):
-        Indexed(images, None).to(torch.device("cuda:0"))
+        Batches(images, None, None, (), IterationSampler(3 << 10, 1, 1, 0), ()).move_to(
+            torch.device("cuda:0")
+        )
 
 
 def test_the_key_decides_and_training_does_not_change(tmp_path: Path) -> None:

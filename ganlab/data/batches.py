@@ -8,47 +8,39 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ganlab.data.sampling import IterationSampler
+from ganlab.data.source import Draws
+from ganlab.data.stores import Store
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import StoredBatch
 
 
 class Batches(Dataset[StoredBatch]):
-    """The batches of a run by the number of the iteration, each taken whole, by one indexing operation a tensor.
+    """The batches of a run by the number of the iteration, each taken whole, by one operation a store.
 
     Args:
-        samples: `(N, ...)`.
+        draws: the samples, what is stored beside them, and those of other domains.
         labels: `(N,)` or `None`.
-        stored: `(N, ...)`, what is stored beside each sample, or `None`.
-        others: samples of other domains, each `(M, ...)`.
-        sampler: names the samples of each iteration.
-        other_samplers: the same of `others`; all samplers have their indices on the device of the data.
+        samplers: name the samples of each iteration, then those of each other domain; their indices lie on the device
+            of the data.
     """
 
-    def __init__(
-        self,
-        samples: Tensor,
-        labels: Tensor | None,
-        stored: Tensor | None,
-        others: Sequence[Tensor],
-        sampler: IterationSampler,
-        other_samplers: Sequence[IterationSampler],
-    ) -> None:
-        self._samples = samples
+    def __init__(self, draws: Draws, labels: Tensor | None, samplers: Sequence[IterationSampler]) -> None:
+        self._draws = draws
         self._labels = labels
-        self._stored = stored
-        self._others = tuple(others)
-        self.sampler = sampler
-        self._other_samplers = tuple(other_samplers)
+        self.samplers = tuple(samplers)
 
     def __getitem__(self, iteration: int) -> StoredBatch:
         """Returns the batch of an iteration; a `DataLoader` calls this in one of its processes."""
-        indices = self.sampler.indices(iteration)
-        others = zip(self._others, self._other_samplers, strict=True)
+        (samples, stored, others), (sampler, *other_samplers) = self._draws, self.samplers
+        indices, places = sampler.indices(iteration), _places(sampler, samples, iteration)
         return StoredBatch(
-            self._samples.index_select(0, indices),
+            samples.take(indices, places),
             None if self._labels is None else self._labels.index_select(0, indices),
-            None if self._stored is None else self._stored.index_select(0, indices),
-            tuple(other.index_select(0, sampler.indices(iteration)) for other, sampler in others),
+            None if stored is None else stored.take(indices, places),
+            tuple(
+                other.take(each.indices(iteration), _places(each, other, iteration))
+                for other, each in zip(others, other_samplers, strict=True)
+            ),
         )
 
     def move_to(self, device: torch.device) -> None:
@@ -57,18 +49,26 @@ class Batches(Dataset[StoredBatch]):
         Raises:
             ConfigurationError: if they do not fit.
         """
-        beside = [tensor for tensor in (self._labels, self._stored) if tensor is not None]
-        num_bytes = sum(tensor.nbytes for tensor in (self._samples, *beside, *self._others))
+        samples, stored, others = self._draws
         try:
-            self._samples = self._samples.to(device)
             self._labels = None if self._labels is None else self._labels.to(device)
-            self._stored = None if self._stored is None else self._stored.to(device)
-            self._others = tuple(other.to(device) for other in self._others)
+            beside = None if stored is None else stored.to(device)
+            self._draws = Draws(samples.to(device), beside, tuple(other.to(device) for other in others))
         except torch.OutOfMemoryError as error:
             raise ConfigurationError(
-                f"speed.data_on_device: {num_bytes / 2**30:.1f} GiB of data do not fit on {device}; "
+                f"speed.data_on_device: {num_bytes(self._draws) / 2**30:.1f} GiB of data do not fit on {device}; "
                 "set speed.data_on_device=false"
             ) from error
+
+
+def num_bytes(draws: Draws) -> int:
+    """Returns what the data of training take."""
+    samples, stored, others = draws
+    return sum(store.num_bytes for store in (samples, stored, *others) if store is not None)
+
+
+def _places(sampler: IterationSampler, store: Store, iteration: int) -> Tensor | None:
+    return sampler.places(iteration) if store.draws_places else None
 
 
 class Iterations:

@@ -11,10 +11,11 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from ganlab.data.batches import Batches, Iterations, ResidentBatches
+from ganlab.data.batches import Batches, Iterations, ResidentBatches, num_bytes
 from ganlab.data.classes import with_classes_of
 from ganlab.data.sampling import IterationSampler
-from ganlab.data.source import MAX_CLASSES, ImageSource, LoadedImages
+from ganlab.data.source import MAX_CLASSES, Draws, ImageSource, LoadedImages
+from ganlab.data.stores import Rows
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import ImageData, StoredBatch
 
@@ -81,6 +82,7 @@ class GANDataModule(pl.LightningDataModule):
         self.class_names: tuple[str, ...] | None = None
         self.num_classes: int | None = None
         self._splits: dict[str, ImageData] = {}
+        self._draws: dict[str, Draws] = {}
 
     def data(self, split: str) -> ImageData:
         """Returns the whole split `train` or `test`, loaded at the first call and kept.
@@ -97,6 +99,7 @@ class GANDataModule(pl.LightningDataModule):
             loaded = self.source.load(split, self.image_size, self.channels, self.cache_dir)
             self._check_loaded(loaded, split)
             data = image_data(str(self.name), split, loaded)
+            self._draws[split] = loaded.draws or _whole(loaded)
             is_own = split == "train" and self.class_names is None
             self._splits[split] = data if is_own else self.with_own_classes(data)
         return self._splits[split]
@@ -138,7 +141,7 @@ class GANDataModule(pl.LightningDataModule):
 
     def _check_loaded(self, loaded: LoadedImages, split: str) -> None:
         """Holds what a source returned, which may be a user's own, against what was asked for."""
-        images, labels, class_names, stored, others = loaded
+        images, labels, class_names, stored, others, _ = loaded
         where = f"{self.name}/{split}: data.source gave"
         if images.dtype not in (torch.uint8, torch.float32) or not len(images):
             raise DataError(
@@ -188,10 +191,11 @@ class GANDataModule(pl.LightningDataModule):
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         device = trainer.strategy.root_device if trainer else torch.device("cpu")
-        is_resident = self._stays_on_device(data)
+        draws = self._draws["train"]
+        is_resident = self._stays_on_device(draws)
         samplers = self._samplers(rank, world_size, device if is_resident else None)
         labels = data.labels if self.labels else None
-        batches = Batches(data.images, labels, data.stored, data.others, samplers[0], samplers[1:])
+        batches = Batches(draws, labels, samplers)
         iterations = Iterations(self.start_iteration)
         if is_resident:
             batches.move_to(device)
@@ -215,11 +219,9 @@ class GANDataModule(pl.LightningDataModule):
             "its last checkpoint: give it more memory, or set data.num_workers=0"
         )
 
-    def _stays_on_device(self, data: ImageData) -> bool:
+    def _stays_on_device(self, draws: Draws) -> bool:
         if self.on_device is None:
-            tensors = (data.images, data.stored, *data.others)
-            num_bytes = sum(tensor.nbytes for tensor in tensors if tensor is not None)
-            return self.num_workers == 0 and num_bytes <= RESIDENT_BYTES
+            return self.num_workers == 0 and num_bytes(draws) <= RESIDENT_BYTES
         return self.on_device
 
     def _samplers(
@@ -229,11 +231,13 @@ class GANDataModule(pl.LightningDataModule):
         data = self.data("train")
         if self.labels and data.labels is None:
             raise DataError(f"data.labels=true, but {self.name} has no labels: set data.labels=false")
-        streams = {"permutation": data.images}
-        streams |= {f"permutation of domain {place}": other for place, other in enumerate(data.others, 1)}
+        streams = {"permutation": len(data.images)}
+        streams |= {
+            f"permutation of domain {place}": len(other) for place, other in enumerate(data.others, 1)
+        }
         return [
             IterationSampler(
-                len(samples),
+                num,
                 self.batch_size,
                 self.n_critic,
                 self.seed,
@@ -243,8 +247,14 @@ class GANDataModule(pl.LightningDataModule):
                 device=device,
                 stream=stream,
             )
-            for stream, samples in streams.items()
+            for stream, num in streams.items()
         ]
+
+
+def _whole(loaded: LoadedImages) -> Draws:
+    """Draws the samples as they are."""
+    stored = None if loaded.stored is None else Rows(loaded.stored)
+    return Draws(Rows(loaded.images), stored, tuple(map(Rows, loaded.others)))
 
 
 def _unchanged(batch: Any) -> Any:

@@ -83,6 +83,20 @@ class IterationSampler:
         first = iteration * self._sub_batches
         return torch.cat([self._sub_batch(k) for k in range(first, first + self._sub_batches)])
 
+    def places(self, iteration: int) -> Tensor:
+        """Returns where in each sample of one iteration what is cut out begins.
+
+        Returns:
+            float64 `(sub_batches * batch_size, 2)`, uniform in `[0, 1)`.
+        """
+        first = iteration * self._sub_batches
+        return torch.cat([self._sub_places(k) for k in range(first, first + self._sub_batches)])
+
+    def _sub_places(self, k: int) -> Tensor:
+        generator = torch.Generator().manual_seed(mix(self._seed, self._stream, "places", k))
+        whole = torch.rand(self._batch_size * self._world_size, 2, generator=generator, dtype=torch.float64)
+        return whole[self._rank * self._batch_size :][: self._batch_size].to(self._device)
+
     def _sub_batch(self, k: int) -> Tensor:
         """This rank's share of the `k`-th slot since the start of training."""
         epoch, slot = divmod(k, self._slots_per_epoch)

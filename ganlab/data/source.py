@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ganlab.data.stores import Store
 from ganlab.errors import ConfigurationError
 
 MAX_CLASSES = 1_000_000
@@ -25,6 +26,16 @@ class LoadedImages(NamedTuple):
     """`(N, ...)`: what is stored beside each image, such as the picture to translate from; uint8 for pictures."""
     others: tuple[Tensor, ...] = ()
     """Images of other domains, unpaired: each as `images`, with a number of its own."""
+    draws: "Draws | None" = None
+    """What training draws from, where that is not the same at every draw; `None`: from the tensors above."""
+
+
+class Draws(NamedTuple):
+    """What training draws from, as long as what `LoadedImages` names alike; pairs are drawn at one place."""
+
+    samples: Store
+    stored: Store | None = None
+    others: tuple[Store, ...] = ()
 
 
 class ImageSource(ABC):

@@ -75,3 +75,20 @@ def test_empty_batches_are_refused() -> None:
     """Catches: a missing check (division by zero)."""
     with pytest.raises(ConfigurationError, match=r"data\.batch_size=0"):
         sampler(batch_size=0)
+
+
+def test_places_are_those_of_one_process_with_the_whole_batch() -> None:
+    """Catches: ranks that cut alike, an order that places share, places outside of [0, 1) or of single precision."""
+    one = [sampler(batch_size=12).places(iteration).view(SUB_BATCHES, 12, 2) for iteration in range(3)]
+    first, second = (
+        [sampler(rank, 2, batch_size=6).places(iteration).view(SUB_BATCHES, 6, 2) for iteration in range(3)]
+        for rank in (0, 1)
+    )
+    for whole, *halves in zip(one, first, second, strict=True):
+        assert torch.equal(whole, torch.cat(halves, 1))
+    every = torch.cat(one)
+    assert every.dtype == torch.float64
+    assert len(every.unique()) == every.numel()
+    assert every.min() >= 0
+    assert every.max() < 1
+    assert not torch.equal(sampler(seed=6).places(0), sampler(seed=5).places(0))

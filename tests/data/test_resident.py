@@ -17,7 +17,8 @@ from ganlab.data import datamodule
 from ganlab.data.batches import Batches, ResidentBatches
 from ganlab.data.datamodule import GANDataModule
 from ganlab.data.sampling import IterationSampler
-from ganlab.data.source import ImageSource, LoadedImages
+from ganlab.data.source import Draws, ImageSource, LoadedImages
+from ganlab.data.stores import Rows
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import StoredBatch
 from ganlab.train import train
@@ -84,7 +85,7 @@ def test_images_labels_and_indices_lie_on_the_device() -> None:
     """Catches: one of them left on the host, so that each batch is copied or refused."""
     loader = data_of(True, device="meta").train_dataloader()
     assert isinstance(loader, ResidentBatches)
-    assert loader.batches.sampler.indices(0).device.type == "meta"
+    assert loader.batches.samplers[0].indices(0).device.type == "meta"
     images, labels = next(iter(loader))[:2]
     assert images.device.type == "meta"
     assert images.shape == (18, 3, 2, 4)
@@ -159,7 +160,7 @@ def test_data_that_do_not_fit_are_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(
         ConfigurationError, match=r"3\.0 GiB of data do not fit on cuda:0; set speed\.data_on_"
     ):
-        Batches(images, None, None, (), IterationSampler(3 << 10, 1, 1, 0), ()).move_to(
+        Batches(Draws(Rows(images)), None, [IterationSampler(3 << 10, 1, 1, 0)]).move_to(
             torch.device("cuda:0")
         )
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganlab.assembly import build_discriminator, build_generator
+from ganlab.build.module import build_discriminator, build_generator
 from ganlab.cli import compose_config
 from ganlab.interfaces import Discriminator, Generator
 

@@ -26,8 +26,8 @@ from synthetic_runs import write_runs
 
 from ganlab.dashboard.__main__ import listen
 from ganlab.dashboard.server import Dashboard, keep_fresh
-from ganlab.reading.cache import Cache
-from ganlab.reading.library import Library
+from ganlab.runs.reading.cache import Cache
+from ganlab.runs.reading.library import Library
 from ganlab.tables import render
 
 LONG_LINES, LINES, EVERY = 100_000, 200, 10

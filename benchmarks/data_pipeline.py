@@ -32,8 +32,8 @@ from about import about, read_options
 from clock import Clock, synchronize
 from pytorch_lightning.utilities import move_data_to_device
 
-from ganlab.assembly import build_module
-from ganlab.build import build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
 from ganlab.data.datamodule import GANDataModule
 from ganlab.data.decoding import Originals, decode

@@ -85,9 +85,9 @@ class Images(Dataset[Tensor]):
 
 def with_ganlab(weights: Path, fakes: Tensor, reals: Tensor) -> Callable[[], float]:
     from ganlab.interfaces import ImageData
-    from ganlab.metrics.evaluation import Evaluation
     from ganlab.metrics.extractors.inception import Inception
     from ganlab.metrics.frechet import FrechetDistance
+    from ganlab.scoring.evaluation import Evaluation
 
     cache = tempfile.mkdtemp()
     extractor = Inception(str(weights), allow_other_weights=True)
@@ -178,11 +178,11 @@ def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 def measure_overhead(num: int, extractor_name: str, out: Path) -> None:
     """Times a whole evaluation against the bare network, batch by batch, and prints the table."""
-    from ganlab import build
+    from ganlab.build import run as build
     from ganlab.cli import compose_config
     from ganlab.interfaces import Features, ImageData
-    from ganlab.metrics.evaluation import Evaluation
     from ganlab.metrics.metric import GeneratorMetric
+    from ganlab.scoring.evaluation import Evaluation
 
     fakes, reals = patterns(0, num, 32, 30.0, 70.0), patterns(1, num, 32, 90.0, 190.0)
     extractor = (

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 
 from ganlab.cli import compose_config
 from ganlab.paths import conf_dir
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 
 NARROW = {"generator": 16, "other": 16, "batch_size": 32, "image_size": 32}
 """Widths of G and of D (or a VAE's encoder), the batch and the side in pixels, unless a model stands below."""

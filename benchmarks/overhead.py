@@ -29,12 +29,12 @@ import torch
 from about import about, read_options
 from torch import Tensor
 
-from ganlab.assembly import build_module
-from ganlab.build import build_callbacks, build_data, build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_callbacks, build_data, build_trainer
 from ganlab.cli import compose_config
-from ganlab.images import to_float
-from ganlab.modules.adversarial import GANModule
-from ganlab.resume import make_plan
+from ganlab.modalities.images import to_float
+from ganlab.runs.resumption import make_plan
+from ganlab.training.adversarial import GANModule
 
 DEFAULTS = {
     "recipes": "ring2d,quickstart",

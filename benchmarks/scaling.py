@@ -38,8 +38,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
-from ganlab.assembly import build_module
-from ganlab.build import build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
 
 DEFAULTS = {

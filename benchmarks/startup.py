@@ -33,7 +33,7 @@ COMMANDS = {
     "train --cfg job": ["-m", "ganlab.train", "experiment=quickstart", "--cfg", "job"],
     "import torch": ["-c", "import torch"],
     "import pytorch_lightning": ["-c", "import pytorch_lightning"],
-    "import ganlab.build": ["-c", "import ganlab.build"],
+    "import ganlab.build.run": ["-c", "import ganlab.build.run"],
     "quickstart": QUICKSTART,
     "quickstart, not scored": [*QUICKSTART, "metrics=none"],
 }

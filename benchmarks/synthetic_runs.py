@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from ganlab.cli import compose_config
-from ganlab.identity import default_run_name
+from ganlab.config.identity import default_run_name
 
 MODELS, LOSSES, RATES = ("dcgan", "sngan"), ("hinge", "nonsaturating", "wasserstein"), (1e-4, 2e-4, 4e-4)
 PENALTIES = {"hinge": "none", "nonsaturating": "r1", "wasserstein": "wgan_gp"}

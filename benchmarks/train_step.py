@@ -45,11 +45,11 @@ from peers import PEERS
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganlab.assembly import build_module
-from ganlab.build import build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_trainer
 from ganlab.callbacks.recorder import Recorder
 from ganlab.cli import compose_config
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 from ganlab.tracking.tracker import Trackers
 
 JOINT = ("power_iteration=per_update", "joint_pass=true")
@@ -82,7 +82,7 @@ DEFAULTS = {
 
 
 def winograd_products(maps: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
-    """Counts the additions and multiplications of `ganlab.models.winograd.convolve`, its transforms among them."""
+    """Counts the additions and multiplications of `ganlab.layers.winograd.convolve`, its transforms among them."""
     windows = maps[0] * maps[2] * maps[3] // 16
     out_channels, in_channels = weight[:2]
     at_points = windows * 36 * (36 * in_channels + in_channels * out_channels + 16 * out_channels)
@@ -90,7 +90,7 @@ def winograd_products(maps: torch.Size, weight: torch.Size, *_: Any, **__: Any) 
 
 
 def winograd_gradient_products(maps: torch.Size, slopes: torch.Size, **_: Any) -> int:
-    """Counts those of `ganlab.models.winograd.correlate`, which takes the same steps in another order."""
+    """Counts those of `ganlab.layers.winograd.correlate`, which takes the same steps in another order."""
     return winograd_products(maps, torch.Size([slopes[1], maps[1]]))
 
 

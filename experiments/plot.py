@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from ganlab.cli import parse_runs, run
-from ganlab.comparison import find_runs
-from ganlab.reading.conditions import short_name
-from ganlab.reading.run import Run
+from ganlab.runs.comparison import find_runs
+from ganlab.runs.reading.conditions import short_name
+from ganlab.runs.reading.run import Run
 
 USAGE = """usage: python experiments/plot.py RUN_OR_FOLDER... [option=value ...]
 

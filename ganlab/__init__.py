@@ -7,8 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from typing import Any
 
+from ganlab.moved import follow_earlier_imports
 from ganlab.threads import let_waiting_threads_sleep
 
+follow_earlier_imports()
 let_waiting_threads_sleep(os.environ)
 
 try:
@@ -28,11 +30,11 @@ def load(folder: str | PathLike[str], plugins: Iterable[str] = ()) -> Any:
         plugins: packages of one's own whose networks it may name.
 
     Returns:
-        A `ganlab.exported.ExportedGenerator`, in eval mode on the CPU.
+        A `ganlab.sampling.exported.ExportedGenerator`, in eval mode on the CPU.
 
     Raises:
         DataError: there is no such export, or it is damaged.
         ConfigurationError: it names a class that is not trusted.
     """
     # By name, and now: `import ganlab` alone must not wait for torch.
-    return importlib.import_module("ganlab.exported").load_generator(folder, plugins)
+    return importlib.import_module("ganlab.sampling.exported").load_generator(folder, plugins)

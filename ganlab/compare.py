@@ -10,14 +10,14 @@ from typing import Any
 
 from ganlab.cli import run
 from ganlab.cli.options import parse_runs
-from ganlab.comparison import Cell, Comparison, Row, best_rows, compare, find_runs
-from ganlab.directions import cost
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically
-from ganlab.protocols import said_differences
-from ganlab.reading.conditions import parse_filter, short_name
-from ganlab.reading.run import Run
-from ganlab.sections import Column, Section, facts, names, sections, whole
+from ganlab.metrics.directions import cost
+from ganlab.runs.comparison import Cell, Comparison, Row, best_rows, compare, find_runs
+from ganlab.runs.protocols import said_differences
+from ganlab.runs.reading.conditions import parse_filter, short_name
+from ganlab.runs.reading.run import Run
+from ganlab.runs.sections import Column, Section, facts, names, sections, whole
 from ganlab.tables import FORMS, render
 
 USAGE = """usage: python -m ganlab.compare RUN_OR_FOLDER... [option=value ...]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ganlab.cli import run
 from ganlab.cli.options import parse_runs
-from ganlab.dashboard.report import make_report
+from ganlab.dashboard.one_file import make_report
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.files import write_atomically
-from ganlab.reading.conditions import parse_filter
-from ganlab.reading.library import Library
+from ganlab.runs.reading.conditions import parse_filter
+from ganlab.runs.reading.library import Library
 
 USAGE = """usage: python -m ganlab.report RUN_OR_FOLDER... [option=value ...]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from ganlab.cli import compose_config, run
 from ganlab.cli.options import check_run, is_path, parse_options
-from ganlab.config import Config
+from ganlab.config.identity import differences, identity
+from ganlab.config.quoting import override
+from ganlab.config.redaction import REDACTED
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError, GanlabError
-from ganlab.identity import differences, identity
-from ganlab.quoting import override
-from ganlab.redaction import REDACTED
 
 USAGE = """usage: python -m ganlab.rerun RUN [option=value ...]
 
@@ -58,7 +58,7 @@ def rerun(options: RerunOptions) -> None:
         raise ConfigurationError("give a run folder: ganlab rerun RUN")
     check_run(options.run, options.run)
 
-    from ganlab.tracking.run_folder import RunFolder
+    from ganlab.runs.folder import RunFolder
 
     old = RunFolder(options.run)
     config, status = old.config(), old.status()
@@ -145,8 +145,8 @@ def _check_trusted(
     Raises:
         ConfigurationError: there are some, or the command is no longer accepted.
     """
-    from ganlab.build import read_extractor
-    from ganlab.instantiation import TRUSTED, check_trusted
+    from ganlab.build.instantiation import TRUSTED, check_trusted
+    from ganlab.build.run import read_extractor
 
     trusted = (*TRUSTED, *(f"{plugin}." for plugin in plugins))
     check_trusted(config, trusted)
@@ -160,7 +160,7 @@ def _differences(
     path: Path, status: Mapping[str, Any], config: Config, arguments: Sequence[str]
 ) -> Iterator[str]:
     """Yields what is not as it was: commit, versions, packages, configuration."""
-    from ganlab.tracking.provenance import (
+    from ganlab.runs.provenance import (
         CHANGES,
         ENVIRONMENT,
         describe_differences,
@@ -189,7 +189,7 @@ def _differences(
 
 def _data_differences(config: Config, status: Mapping[str, Any]) -> Iterator[str]:
     """Yields a line if the training images are others."""
-    from ganlab.build import build_data
+    from ganlab.build.run import build_data
 
     was = status.get("data_sha256")
     now = build_data(config).data("train").sha256
@@ -199,7 +199,7 @@ def _data_differences(config: Config, status: Mapping[str, Any]) -> Iterator[str
 
 def _compare_weights(old: Path, new: Path) -> str:
     """Says whether two runs have come to the same weights."""
-    from ganlab.checkpoint import load_checkpoint
+    from ganlab.runs.checkpoint_file import load_checkpoint
 
     states = [load_checkpoint(folder / "last.ckpt") for folder in (old, new)]
     steps = [state["counters"]["g_step"] for state in states]

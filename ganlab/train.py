@@ -4,14 +4,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ganlab.cli import run_composed
-from ganlab.config import Config, validate
+from ganlab.config.identity import LEFT_TO_THE_MACHINE
+from ganlab.config.schema import Config, validate
 from ganlab.errors import StorageError
-from ganlab.identity import LEFT_TO_THE_MACHINE
-from ganlab.launch import check_launch
-from ganlab.reading.earlier import at_earlier_folder
+from ganlab.runs.reading.earlier import at_earlier_folder
+from ganlab.training.launch import check_launch
 
 if TYPE_CHECKING:
-    from ganlab.tracking.run_folder import RunFolder
+    from ganlab.runs.folder import RunFolder
 
 
 def train(config: Config) -> "RunFolder":
@@ -26,11 +26,13 @@ def train(config: Config) -> "RunFolder":
     Raises:
         GanlabError: for faults that a user can mend.
     """
-    from ganlab import assembly, build, finetuning  # here: a misspelt key must not wait for torch
-    from ganlab.determinism import refusal
-    from ganlab.precision import check_offered
-    from ganlab.promised import check_monitor
-    from ganlab.resume import check_same_data, make_plan
+    from ganlab.build import finetuning  # here: a misspelt key must not wait for torch
+    from ganlab.build import module as assembly
+    from ganlab.build import run as build
+    from ganlab.build.promised import check_monitor
+    from ganlab.numerics.determinism import refusal
+    from ganlab.numerics.precision import check_offered
+    from ganlab.runs.resumption import check_same_data, make_plan
 
     _check_devices(config["trainer"])
     config = at_earlier_folder(config)
@@ -76,7 +78,7 @@ def train(config: Config) -> "RunFolder":
 
 def _check_devices(options: Config) -> None:
     """Refuses ranks that were not asked for, and counts the devices where the machine decides their number."""
-    from ganlab.build import count_devices
+    from ganlab.build.run import count_devices
 
     accelerator = options["accelerator"]
     check_launch(options, os.environ, lambda: count_devices(accelerator))

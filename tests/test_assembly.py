@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from ganlab.assembly import build_module
+from ganlab.build.module import build_module
 from ganlab.cli import compose_config
-from ganlab.config import Config
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError, GanlabError
-from ganlab.models.resampling import ResamplingConv2d
-from ganlab.models.winograd import SameConv2d
-from ganlab.modules.generative import GenerativeModule
+from ganlab.layers.resampling import ResamplingConv2d
+from ganlab.layers.winograd import SameConv2d
+from ganlab.training.generative import GenerativeModule
 
 NARROW = ("data=digits", "model.generator.channels=8")
 GAN = ("model=gan", *NARROW, "model.discriminator.channels=8", "data.image_size=8")

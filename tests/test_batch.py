@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ganlab.auxiliary.feature_matching import FeatureMatching
-from ganlab.balance import AccuracyBalance
-from ganlab.batch import global_max, global_mean
 from ganlab.interfaces import Discriminator, Generator, Judgement, Update
 from ganlab.losses.began import BEGAN
 from ganlab.losses.relativistic_average import RelativisticAverage, RelativisticAverageHinge
 from ganlab.noise import Noise
+from ganlab.numerics.whole_batch import global_max, global_mean
 from ganlab.penalties.dragan import DRAGAN
 from ganlab.penalties.max_gp import MaxGP
+from ganlab.training.balance import AccuracyBalance
 
 NUM = 6
 

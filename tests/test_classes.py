@@ -20,7 +20,7 @@ from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.errors import ConfigurationError, DataError, GanlabError
 from ganlab.interfaces import ImageData
 from ganlab.metrics.classes import check_known_classes, check_same_classes
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
 
 LEVELS = {"apple": 30, "bear": 130, "cow": 230, "dog": 80}

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from ganlab import compare as verb
-from ganlab import sections
 from ganlab.cli import compose_config
 from ganlab.compare import CompareOptions, show
-from ganlab.comparison import compare, differing_keys, find_runs
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.protocols import said_differences
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs import sections
+from ganlab.runs.comparison import compare, differing_keys, find_runs
+from ganlab.runs.folder import RunFolder
+from ganlab.runs.protocols import said_differences
 
 PROTOCOL = {
     "extractor": "efflite0",

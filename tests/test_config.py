@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from ganlab.cli import compose_config
+from ganlab.config.identity import default_run_name, differences, identity
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.identity import default_run_name, differences, identity
 from ganlab.paths import conf_dir
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 
 
 def test_headline_is_the_papers_sngan() -> None:

@@ -9,13 +9,13 @@ import torch
 from fault_commands import TINY
 from torch import Tensor
 
-from ganlab.build import build_trainer
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
-from ganlab.determinism import deterministic_where_possible
 from ganlab.errors import ConfigurationError
-from ganlab.modules.adversarial import GANModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.numerics.determinism import deterministic_where_possible
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
+from ganlab.training.adversarial import GANModule
 from tests.metrics.test_evaluation import _evaluation, _noise_images, _Pixels
 
 

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from ganlab.cli import compose_config
-from ganlab.comparison import compare, find_runs
-from ganlab.directions import agreed, better, better_of, cost, is_meant
+from ganlab.metrics.directions import agreed, better, better_of, cost, is_meant
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.ms_ssim import MSSSIM
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 from ganlab.metrics.skipping import SkipInapplicable
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.comparison import compare, find_runs
+from ganlab.runs.folder import RunFolder
 
 LOWER = (
     *("fid50k_train", "fid_inf50k_train", "fid_intra50k_test", "fid_spatial50k_train", "kid50k_train"),
@@ -97,7 +97,7 @@ def test_every_shipped_metric_says_its_direction_and_its_keys(name: str) -> None
 
     What the keys say is held against what earlier lines of the same keys meant.
     """
-    from ganlab.instantiation import build
+    from ganlab.build.instantiation import build
 
     node = {**shipped()[name]}
     node.pop("distance", None)

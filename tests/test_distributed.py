@@ -7,10 +7,10 @@ import rank_work
 import torch
 from two_ranks import two_ranks
 
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.paths import conf_dir
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
 from tests.test_resume import assert_equal_state
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganlab.ema import GeneratorEMA
 from ganlab.errors import ConfigurationError
+from ganlab.training.ema import GeneratorEMA
 
 
 def network(value: float) -> nn.Module:

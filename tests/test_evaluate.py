@@ -11,11 +11,11 @@ import torch
 
 from ganlab import evaluate, sample
 from ganlab.callbacks.interrupt import Interrupted
-from ganlab.checkpoint import load_checkpoint, save_checkpoint
 from ganlab.cli import compose_config
-from ganlab.metrics import evaluation
 from ganlab.metrics.accumulation import in_batches
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint, save_checkpoint
+from ganlab.runs.folder import RunFolder
+from ganlab.scoring import evaluation
 from ganlab.train import train
 
 POINTS = (
@@ -244,7 +244,7 @@ def test_diverged_run_ends_with_4_and_keeps_the_last_good_checkpoint(
 ) -> None:
     """Catches: NaN weights that are trained on, reported as finished, or saved over the last good ones."""
     from ganlab import train as verb
-    from ganlab.modules.adversarial import GANModule
+    from ganlab.training.adversarial import GANModule
 
     step = GANModule._generator_step
 

@@ -10,13 +10,13 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 
 from ganlab import evaluate, train
+from ganlab.cli.latent_options import METHODS_USAGE, LatentOptions
 from ganlab.errors import StorageError
-from ganlab.evaluate import report
+from ganlab.evaluate import results as report
 from ganlab.files import append_lines
-from ganlab.latent_options import METHODS_USAGE, LatentOptions
+from ganlab.runs import folder as run_folder
+from ganlab.runs.folder import RunFolder
 from ganlab.sampling import METHODS, Sampler
-from ganlab.tracking import run_folder
-from ganlab.tracking.run_folder import RunFolder
 
 POINTS = (
     *("model=gan", "data=ring2d", "trainer=cpu", "logger=none", "data.source.num_points=400"),

@@ -100,7 +100,7 @@ def test_folder_zip_and_array_of_the_same_images_score_alike(
     num = score["protocol"]["reference"]["num"]
     assert "fd_pixels_80_train" in capsys.readouterr().out
 
-    from ganlab import build
+    from ganlab.build import run as build
 
     data = build.build_data(compose_config("data=digits", "data.image_size=8")).data("train")
     assert num == len(data.images) < len(load_digits().images)
@@ -274,7 +274,7 @@ def test_auto_says_once_how_to_get_fid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Catches: silence, a line at every evaluation."""
-    from ganlab import build
+    from ganlab.build import run as build
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     extractors.say_how_to_get_fid.cache_clear()

@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 
 import ganlab
 from ganlab import export, sample
-from ganlab.build import from_run
-from ganlab.checkpoint import load_checkpoint, save_checkpoint
+from ganlab.build.restored import from_run
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError, GanlabError
-from ganlab.exported import load_generator, save_generator, weights_sha256
 from ganlab.models.dcgan import DCGANGenerator
+from ganlab.runs.checkpoint_file import load_checkpoint, save_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.sampling import Sampler
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.sampling.exported import load_generator, save_generator, weights_sha256
 from ganlab.train import train
 
 SCORE = {
@@ -147,7 +147,7 @@ def edited(folder: Path, tmp_path: Path, **changes: Any) -> Path:
             {"_target_": "ganlab.files.write_atomically", "path": "CANARY", "content": "x"},
             "is outside ganlab.models.",
         ),
-        ({"_target_": "ganlab.models.blocks.normal_"}, "is no network"),
+        ({"_target_": "ganlab.layers.blocks.normal_"}, "is no network"),
         ({"_target_": "ganlab.models.dcgan.NoSuch"}, "cannot be imported"),
         (
             {"_target_": "ganlab.models.dcgan.DCGANDiscriminator", "channels": 4, "image_size": 8},

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ganlab.checkpoint import load_checkpoint, save_checkpoint
 from ganlab.errors import DataError, StorageError
 from ganlab.files import append_lines, atomic_path, read_json_lines, sweep_parts, write_atomically
+from ganlab.runs.checkpoint_file import load_checkpoint, save_checkpoint
 
 
 def test_old_content_stays_whole_for_who_has_it_open(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import torch
 from fault_commands import TINY
 from torch import nn
 
-from ganlab.assembly import build_module
-from ganlab.checkpoint import load_checkpoint, save_checkpoint
+from ganlab.build.finetuning import Fit, freeze, initialize
+from ganlab.build.module import build_module
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.finetuning import Fit, freeze, initialize
-from ganlab.modules.generative import GenerativeModule
+from ganlab.runs.checkpoint_file import load_checkpoint, save_checkpoint
 from ganlab.train import train
+from ganlab.training.generative import GenerativeModule
 from tests.test_assembly import GAN, NARROW, VAE, make
 from tests.test_resume import assert_equal_state
 

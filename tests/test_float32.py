@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ganlab.build import build_trainer
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
-from ganlab.float32 import exact_float32, set_matmul_precision
 from ganlab.metrics.extraction import extract
 from ganlab.metrics.extractors.points import Points
+from ganlab.numerics.float32 import exact_float32, set_matmul_precision
 
 
 @pytest.fixture(autouse=True)

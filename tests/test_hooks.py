@@ -10,10 +10,10 @@ from plain_fit import fit
 from pytorch_lightning.plugins import Precision
 from torch import Tensor
 
-from ganlab.build import build_trainer
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
-from ganlab.hooks import FullPrecision
-from ganlab.modules.adversarial import GANModule
+from ganlab.training.adversarial import GANModule
+from ganlab.training.hooks import FullPrecision
 from tests.test_module import make, weights
 
 HOOKS = FullPrecision.AROUND_AN_UPDATE

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ganlab.drawing import draw, to_picture
-from ganlab.images import horizontal_flip, make_grid, to_float, to_uint8
+from ganlab.drawing.pictures import draw, to_picture
+from ganlab.modalities.images import horizontal_flip, make_grid, to_float, to_uint8
 
 
 def test_every_grey_level_survives_the_round_trip() -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from ganlab.build.instantiation import build, fit_arguments, read_typed
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
-from ganlab.instantiation import build, fit_arguments, read_typed
 from ganlab.train import train
 
 if TYPE_CHECKING:

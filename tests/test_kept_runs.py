@@ -18,13 +18,13 @@ from two_ranks import two_ranks
 import ganlab
 import ganlab.train
 from ganlab import evaluate, export, rerun, sample
-from ganlab.build import discriminator_from_run, from_run
-from ganlab.checkpoint import load_checkpoint
+from ganlab.build.restored import discriminator_from_run, from_run
 from ganlab.cli import compose_config
-from ganlab.comparison import compare, find_runs
-from ganlab.modules.generative import GenerativeModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.comparison import compare, find_runs
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
+from ganlab.training.generative import GenerativeModule
 from tests.test_resume import tensors
 
 KEPT = Path(__file__).parent / "kept" / "85a8587"

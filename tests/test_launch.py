@@ -11,13 +11,14 @@ from pytorch_lightning.plugins.environments import (
     TorchElasticEnvironment,
 )
 
-from ganlab import build, launch
+from ganlab.build import run as build
 from ganlab.cli import compose_config, report
 from ganlab.errors import ConfigurationError
-from ganlab.launch import check_launch, read_launch
 from ganlab.sweeping.job import _surroundings
 from ganlab.sweeping.record import SweepFolder
 from ganlab.train import train
+from ganlab.training import launch
+from ganlab.training.launch import check_launch, read_launch
 
 # As they came from torchrun of torch 2.15, and from Slurm 22.05.
 TORCHRUN = {

@@ -18,10 +18,10 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from ganlab.assembly import build_module
-from ganlab.build import build_data, build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_data, build_trainer
 from ganlab.cli import compose_config
-from ganlab.models import winograd
+from ganlab.layers import winograd
 
 RECORDED = Path(__file__).with_suffix(".json")
 NUM_G_STEPS = 50

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ganlab.build.instantiation import build
 from ganlab.cli import compose_config
-from ganlab.instantiation import build
 from ganlab.paths import conf_dir
 
 TABLE = (Path(__file__).parents[1] / "experiments" / "README.md").read_text()

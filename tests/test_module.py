@@ -10,12 +10,12 @@ import torch
 from plain_fit import fit
 from torch import Tensor, nn
 
+from ganlab.constraints.weight_clipping import WeightClipping
 from ganlab.interfaces import Discriminator, Generator, Penalty
 from ganlab.losses.wasserstein import Wasserstein
-from ganlab.modules.adversarial import GANModule
-from ganlab.modules.generative import Counters, Optimization
 from ganlab.noise import Noise
-from ganlab.penalties.weight_clipping import WeightClipping
+from ganlab.training.adversarial import GANModule
+from ganlab.training.generative import Counters, Optimization
 
 
 class LinearGenerator(Generator):
@@ -240,7 +240,7 @@ def test_step_returns_detached_tensors() -> None:
 
 
 def test_same_seed_same_weights(tmp_path: Path) -> None:
-    from ganlab.assembly import build_module
+    from ganlab.build.module import build_module
     from ganlab.cli import compose_config
 
     narrow = ("model.generator.channels=4", "model.discriminator.channels=4")

@@ -47,7 +47,7 @@ def test_a_commit_that_says_it_passes(repository: Path, word: str) -> None:
     assert answer.stdout.startswith("1 commits")
 
 
-@pytest.mark.parametrize("file", ["ganlab/losses/hinge.py", "ganlab/ema.py"])
+@pytest.mark.parametrize("file", ["ganlab/losses/hinge.py", "ganlab/training/ema.py", "ganlab/ema.py"])
 def test_a_commit_that_is_silent_is_named(repository: Path, file: str) -> None:
     commit(repository, file, "Change the numerics of something")
     answer = ask(repository)

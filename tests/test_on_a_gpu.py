@@ -12,10 +12,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ganlab.assembly import build_module
-from ganlab.build import build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
-from ganlab.float32 import set_matmul_precision
+from ganlab.numerics.float32 import set_matmul_precision
 from tests.metrics.test_evaluation import _digits, _evaluation, _score
 from tests.modules.test_ways_of_computing import small_module, trained
 from tests.test_resume import EVERYTHING, SPECTRAL, assert_equal_state, run
@@ -138,7 +138,7 @@ def test_scores_do_not_depend_on_the_device(on: str, tmp_path: Path) -> None:
 )
 def test_the_host_does_not_wait(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: a copy to or from the host in a training step that `test_host_does_not_wait` takes for none."""
-    from ganlab.modules.adversarial import GANModule
+    from ganlab.training.adversarial import GANModule
 
     step = GANModule.training_step
 

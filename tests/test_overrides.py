@@ -7,8 +7,8 @@ import pytest
 
 from ganlab.cli import compose_config
 from ganlab.cli.overrides import CommandLine, kind_of_text
+from ganlab.config.quoting import parsed
 from ganlab.errors import ConfigurationError
-from ganlab.quoting import parsed
 
 
 def answer(*words: str) -> str:

@@ -9,10 +9,10 @@ import torch
 from fault_commands import PAIR, TINY
 from two_ranks import two_ranks
 
-from ganlab.assembly import build_module
-from ganlab.checkpoint import load_checkpoint, save_checkpoint
+from ganlab.build.module import build_module
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError
+from ganlab.runs.checkpoint_file import load_checkpoint, save_checkpoint
 from ganlab.train import train
 from tests.test_resume import assert_equal_state
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganlab.balance import AccuracyBalance
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import AdversarialLoss, Augment, AuxiliaryObjective, Update
 from ganlab.losses.relativistic_average import RelativisticAverage, RelativisticAverageHinge
 from ganlab.losses.relativistic_pairing import RelativisticPairing
 from ganlab.losses.wasserstein import Wasserstein
 from ganlab.noise import Noise
+from ganlab.training.balance import AccuracyBalance
 from tests.test_module import LinearDiscriminator, make, run, weights
 
 

@@ -11,20 +11,20 @@ from plain_fit import fit
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from ganlab import precision
 from ganlab.callbacks.finite import FiniteCheck
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import AdversarialLoss
 from ganlab.losses.wasserstein import Wasserstein
 from ganlab.models import rowgan
-from ganlab.modules.adversarial import GANModule
-from ganlab.modules.generative import Optimization
 from ganlab.noise import Noise
+from ganlab.numerics import precision
 from ganlab.penalties.r1 import R1
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
+from ganlab.training.adversarial import GANModule
+from ganlab.training.generative import Optimization
 from tests.test_module import LinearDiscriminator, LinearGenerator, Stop, sgd
 
 RECIPE = (

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ganlab import train as verb
+from ganlab.build.promised import check_monitor, objective_direction, promised_scores
 from ganlab.cli import compose_config
-from ganlab.config import Config
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
 from ganlab.metrics.metric import Estimate, GeneratorMetric
-from ganlab.promised import check_monitor, objective_direction, promised_scores
 from ganlab.train import train
 
 POINTS = (
@@ -150,7 +150,7 @@ def test_best_of_a_metric_of_ones_own(
     mine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, higher: bool
 ) -> None:
     """Catches: a direction that is guessed, and `best.ckpt` of the last of equal scores that was not the best."""
-    from ganlab.checkpoint import load_checkpoint
+    from ganlab.runs.checkpoint_file import load_checkpoint
 
     values = iter([2.0, 3.0, 1.0, 2.5])
     monkeypatch.setattr(Declared, "higher_is_better", higher)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from ganlab.quoting import override, parsed, quoted, with_quotes
+from ganlab.config.quoting import override, parsed, quoted, with_quotes
 
 TEXTS = (
     *("a=b", "Läufe", "my #1", "it's", 'say "x"', 'it\'s "x"\\', "a\\b", "a\\", "a\\'b", "\\\\"),

@@ -15,9 +15,9 @@ from PIL import Image
 
 import ganlab.train
 from ganlab import rerun
-from ganlab.checkpoint import load_checkpoint
-from ganlab.redaction import REDACTED
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.config.redaction import REDACTED
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 
 TINY = (
     *("model=gan", "data=ring2d", "metrics=none", "trainer=cpu", "logger=none", "budget.g_steps=3"),

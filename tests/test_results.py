@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 
-from ganlab import build
+from ganlab.build import run as build
 from ganlab.cli import compose_config
-from ganlab.modules.generative import GenerativeModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
+from ganlab.training.generative import GenerativeModule
 
 POINTS = (
     *(

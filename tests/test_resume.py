@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from ganlab.callbacks.interrupt import REPEAT_SECONDS, Interrupt
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.modules.adversarial import GANModule
-from ganlab.resume import make_plan
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
+from ganlab.runs.resumption import make_plan
 from ganlab.train import train
+from ganlab.training.adversarial import GANModule
 
 # Everything that keeps state between iterations: batch norm, EMA, Adam's moments, a schedule, a lazy penalty.
 EVERYTHING = (

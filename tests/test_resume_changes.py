@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from ganlab import build as building
+from ganlab.build import run as building
 from ganlab.callbacks.recorder import Recorder
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.modules.generative import GenerativeModule
-from ganlab.resume import make_plan
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
+from ganlab.runs.resumption import make_plan
 from ganlab.train import train
+from ganlab.training.generative import GenerativeModule
 
 TINY = (
     *("model=gan", "data=digits", "data.image_size=8", "data.batch_size=8", "trainer=cpu", "metrics=none"),

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.paths import conf_dir
+from ganlab.runs.checkpoint_file import load_checkpoint
 from ganlab.train import train
 from tests.test_resume import assert_equal_state
 

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ganlab import sample
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
-from ganlab.drawing import save_movie, save_picture
+from ganlab.drawing.pictures import save_movie, save_picture
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Generator
+from ganlab.runs.checkpoint_file import load_checkpoint
 from ganlab.sample import modes, options
 from ganlab.sampling import (
     METHODS,
@@ -279,8 +279,8 @@ def test_discriminator_of_the_run_chooses_the_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Catches: options that are dropped or swapped, an untrained D, latents that stay as they were."""
-    from ganlab.build import discriminator_from_run, from_run
-    from ganlab.tracking.run_folder import RunFolder
+    from ganlab.build.restored import discriminator_from_run, from_run
+    from ganlab.runs.folder import RunFolder
 
     discriminator = discriminator_from_run(RunFolder(run_dir))
     saved = load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["discriminator"]

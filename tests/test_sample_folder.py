@@ -14,9 +14,9 @@ from ganlab.cli import compose_config
 from ganlab.data.image_set import load_images
 from ganlab.data.inspection import inspect
 from ganlab.errors import DataError, DivergedError
-from ganlab.exported import ExportedGenerator
 from ganlab.interfaces import Generator
 from ganlab.sampling import Sampler
+from ganlab.sampling.exported import ExportedGenerator
 from ganlab.train import train
 
 

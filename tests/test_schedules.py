@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
 from ganlab.errors import ConfigurationError
-from ganlab.schedules import Constant, Cosine, Keyframes, Linear, WarmRestarts
+from ganlab.training.curves import Constant, Cosine, Keyframes, Linear, WarmRestarts
 
 
 def test_constant() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from ganlab.assembly import build_module
+from ganlab.build.module import build_module
+from ganlab.build.scheduled import scheduled_numbers
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
-from ganlab.modules.adversarial import GANModule
-from ganlab.scheduling import scheduled_numbers
+from ganlab.training.adversarial import GANModule
 
 NARROW = ("model=gan", "data=digits", "model.generator.channels=4", "model.discriminator.channels=4")
 
@@ -83,7 +83,7 @@ def test_optimizer_options() -> None:
 
 def test_a_curve_of_ones_own() -> None:
     """Catches a node taken for a section of keys, and an easing that is dropped."""
-    curve = "{_target_: ganlab.schedules.Keyframes, points: [[0,1],[2,100]], easing: exponential}"
+    curve = "{_target_: ganlab.training.curves.Keyframes, points: [[0,1],[2,100]], easing: exponential}"
     module = make("penalty=r1", f"+schedules.penalty.weight={curve}")
     begin(module, 1)
     assert module.penalty is not None

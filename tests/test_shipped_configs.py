@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from ganlab.build.instantiation import fit_arguments
 from ganlab.cli import compose_config
-from ganlab.instantiation import fit_arguments
 from ganlab.paths import conf_dir
 
 GROUPS = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
@@ -42,7 +42,7 @@ def test_option_composes_and_binds(choice: str) -> None:
 
 @pytest.mark.parametrize("name", options("extractor"))
 def test_extractor_binds(name: str) -> None:
-    from ganlab.groups import compose_group
+    from ganlab.config.groups import compose_group
 
     fit_arguments(f"extractor={name}", compose_group("extractor", name), {})
 

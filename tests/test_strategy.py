@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from two_ranks import two_ranks
 
-from ganlab.assembly import build_module
-from ganlab.build import build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
 from ganlab.paths import conf_dir
-from ganlab.strategy import PerOptimizerDDPStrategy
+from ganlab.training.strategy import PerOptimizerDDPStrategy
 
 TINY = (
     *("data=cifar10", "data.batch_size=2", "data.image_size=32", "model.latent_dim=4"),

@@ -11,11 +11,11 @@ import torch
 import yaml
 from torch.nn.functional import conv2d
 
+from ganlab.build.instantiation import fit_arguments
 from ganlab.cli import compose_config
 from ganlab.data.digits import Digits
 from ganlab.errors import DataError
-from ganlab.instantiation import fit_arguments
-from ganlab.reading.run import Place, Run
+from ganlab.runs.reading.run import Place, Run
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 STUDIES = sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))

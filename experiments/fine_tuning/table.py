@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 
 METRIC = "fd_efflite0_1k_test"
 ARMS = {

@@ -30,8 +30,8 @@ from typing import Any
 
 import torch
 
-from ganlab.checkpoint import load_checkpoint
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 
 RECIPE = (
     *(

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ganlab.cli import run
-from ganlab.comparison import find_runs
-from ganlab.reading.run import Run
+from ganlab.runs.comparison import find_runs
+from ganlab.runs.reading.run import Run
 from ganlab.tables import render
 
 METRIC = "fd_digits_mlp_1k_train"

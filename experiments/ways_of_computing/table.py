@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from scipy.stats import t as students_t
 
 from ganlab.cli import run
-from ganlab.comparison import find_runs
-from ganlab.reading.run import Run
+from ganlab.runs.comparison import find_runs
+from ganlab.runs.reading.run import Run
 from ganlab.tables import render
 
 METRIC = "fd_digits_mlp_1k_train"

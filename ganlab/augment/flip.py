@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
-from ganlab.images import horizontal_flip
 from ganlab.interfaces import Augment
+from ganlab.modalities.images import horizontal_flip
 from ganlab.noise import Noise
 
 

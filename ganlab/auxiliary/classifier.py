@@ -4,8 +4,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Judgement, Update
+from ganlab.numerics.float32 import as_float
 
 
 class AuxiliaryClassifier(AuxiliaryObjective):

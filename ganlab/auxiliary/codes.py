@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, HasCodes, Update
+from ganlab.numerics.float32 import as_float
 
 
 class Codes(AuxiliaryObjective):

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, DrawsConditions, Update
+from ganlab.numerics.float32 import as_float
 
 
 class ConditioningDivergence(AuxiliaryObjective):

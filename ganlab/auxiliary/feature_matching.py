@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ganlab.batch import global_mean
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Judgement, Update
+from ganlab.numerics.float32 import as_float
+from ganlab.numerics.whole_batch import global_mean
 
 
 class FeatureMatching(AuxiliaryObjective):

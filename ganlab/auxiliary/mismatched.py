@@ -4,8 +4,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.numerics.float32 import as_float
 
 
 class Mismatched(AuxiliaryObjective):

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.numerics.float32 import as_float
 
 
 class PullingAway(AuxiliaryObjective):

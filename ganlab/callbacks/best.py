@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from ganlab.callbacks.checkpoint import Checkpointing
 from ganlab.callbacks.evaluate import Evaluate
-from ganlab.comparison import fingerprint
-from ganlab.directions import AUTO, agreed, cost, is_meant
-from ganlab.modules.generative import GenerativeModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.metrics.directions import AUTO, agreed, cost, is_meant
+from ganlab.runs.comparison import fingerprint
+from ganlab.runs.folder import RunFolder
+from ganlab.training.generative import GenerativeModule
 
 
 class BestCheckpoint(pl.Callback):

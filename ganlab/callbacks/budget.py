@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from ganlab.callbacks.agreement import Maximum
-from ganlab.modules.generative import GenerativeModule
-from ganlab.resume import budget_reached
+from ganlab.runs.resumption import budget_reached
+from ganlab.training.generative import GenerativeModule
 
 
 class BudgetStop(pl.Callback):

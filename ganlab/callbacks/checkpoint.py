@@ -10,12 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganlab import __version__
-from ganlab.checkpoint import DiskFullError
-from ganlab.checkpoint_folder import LAST, CheckpointFolder
-from ganlab.config import Config
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError, DivergedError
-from ganlab.modules.generative import GenerativeModule
-from ganlab.resume import Plan, check_fits, check_unchanged, not_finite, state_to_continue
+from ganlab.runs.checkpoint_file import DiskFullError
+from ganlab.runs.checkpoint_folder import LAST, CheckpointFolder
+from ganlab.runs.resumption import Plan, check_fits, check_unchanged, not_finite, state_to_continue
+from ganlab.training.generative import GenerativeModule
 
 
 class Checkpointing(pl.Callback):

@@ -8,12 +8,12 @@ from typing import Any
 import pytorch_lightning as pl
 
 from ganlab.callbacks.interrupt import Interrupt, StopWork
-from ganlab.metrics.evaluation import Evaluation
 from ganlab.metrics.ranks import together
-from ganlab.modules.generative import GenerativeModule
-from ganlab.scoring import score
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
+from ganlab.scoring.evaluation import Evaluation
+from ganlab.scoring.generators import score
 from ganlab.tracking.tracker import Tracker
+from ganlab.training.generative import GenerativeModule
 
 
 class Evaluate(pl.Callback):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ganlab.callbacks.agreement import Maximum
 from ganlab.errors import DivergedError
-from ganlab.modules.generative import GenerativeModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
+from ganlab.training.generative import GenerativeModule
 
 MAX_NAMED = 6
 """So many losses are named in a message."""

@@ -17,7 +17,7 @@ import torch
 from ganlab.callbacks.agreement import Maximum
 from ganlab.callbacks.checkpoint import Checkpointing
 from ganlab.errors import GanlabError
-from ganlab.modules.generative import GenerativeModule
+from ganlab.training.generative import GenerativeModule
 
 REQUEUE_STATUS = os.EX_TEMPFAIL
 """Exit status 75 after SIGUSR1, "try again later": schedulers can be told to start a job anew on it."""

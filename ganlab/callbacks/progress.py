@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from ganlab.callbacks.recorder import Recorder
-from ganlab.modules.generative import GenerativeModule
+from ganlab.training.generative import GenerativeModule
 
 
 class Progress(pl.Callback):

@@ -16,7 +16,7 @@ from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor, distributed
 
 from ganlab.errors import ConfigurationError, GanlabError
-from ganlab.modules.generative import GenerativeModule
+from ganlab.training.generative import GenerativeModule
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Integer types by bytes of an element."""

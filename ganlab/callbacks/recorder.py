@@ -7,10 +7,10 @@ import pytorch_lightning as pl
 import torch
 
 from ganlab.callbacks.interrupt import exit_status
-from ganlab.config import Config
-from ganlab.modules.generative import GenerativeModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.config.schema import Config
+from ganlab.runs.folder import RunFolder
 from ganlab.tracking.tracker import Tracker
+from ganlab.training.generative import GenerativeModule
 
 
 class Recorder(pl.Callback):

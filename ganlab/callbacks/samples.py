@@ -8,13 +8,13 @@ import pytorch_lightning as pl
 from torch import Tensor
 from tqdm import tqdm
 
-from ganlab.drawing import draw, origin, save_picture
+from ganlab.drawing.pictures import draw, origin, save_picture
 from ganlab.errors import StorageError
 from ganlab.files import is_disk_full
-from ganlab.modules.generative import GenerativeModule
+from ganlab.runs.folder import RunFolder
 from ganlab.sampling import Sampler
-from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
+from ganlab.training.generative import GenerativeModule
 
 
 class Samples(pl.Callback):

@@ -11,14 +11,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganlab.callbacks.recorder import Recorder
-from ganlab.config import Config
-from ganlab.directions import cost
+from ganlab.config.schema import Config
 from ganlab.errors import DivergedError
-from ganlab.images import to_float
-from ganlab.modules.generative import GenerativeModule
+from ganlab.metrics.directions import cost
+from ganlab.modalities.images import to_float
+from ganlab.runs.folder import RunFolder
 from ganlab.sampling import Sampler
-from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
+from ganlab.training.generative import GenerativeModule
 
 MAX_SAMPLES = 64
 """Fixed samples that are compared; their 2,016 pairs give the mean distance to about 1 %."""

@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ganlab.cli.argument_parser import let_hydra_describe_its_flags
 from ganlab.cli.explanation import explain
 from ganlab.cli.overrides import CommandLine
-from ganlab.composition import check_composition, check_running
-from ganlab.config import Config, register_resolvers, validate
+from ganlab.config.composition import check_composition, check_running
+from ganlab.config.schema import Config, register_resolvers, validate
 from ganlab.errors import ConfigurationError, GanlabError
 from ganlab.paths import conf_dir
 from ganlab.sweeping.sweep import Sweep

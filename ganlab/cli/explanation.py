@@ -10,9 +10,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ganlab.config.groups import group_names, no_such_option, option_files
+from ganlab.config.identity import flatten
 from ganlab.errors import did_you_mean
-from ganlab.groups import group_names, no_such_option, option_files
-from ganlab.identity import flatten
 from ganlab.paths import conf_dir
 
 

@@ -23,10 +23,10 @@ from hydra.core.override_parser.types import (
 from pydantic import BaseModel
 
 from ganlab.cli.options import check_blanks
-from ganlab.config import TrainConfig
+from ganlab.config.groups import SEVERAL, folder_of, group_names, no_such_option, option_files
+from ganlab.config.quoting import at_home, parsed, quoted, quoted_value, with_quotes
+from ganlab.config.schema import TrainConfig
 from ganlab.errors import ConfigurationError, did_you_mean
-from ganlab.groups import SEVERAL, folder_of, group_names, no_such_option, option_files
-from ganlab.quoting import at_home, parsed, quoted, quoted_value, with_quotes
 
 VALUED_FLAGS = (
     *(

@@ -13,7 +13,7 @@ from ganlab.cli import run
 from ganlab.cli.options import parse_runs
 from ganlab.dashboard.server import Dashboard, keep_fresh
 from ganlab.errors import ConfigurationError
-from ganlab.reading.library import Library
+from ganlab.runs.reading.library import Library
 
 USAGE = """usage: python -m ganlab.dashboard RUN_OR_FOLDER... [option=value ...]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ganlab.comparison import fingerprint
-from ganlab.directions import Better, agreed
-from ganlab.identity import NOT_MATHEMATICS
-from ganlab.protocols import FIELDS
-from ganlab.reading.curves import AXES, Array, Curves
-from ganlab.reading.documents import plain
-from ganlab.reading.run import Run
+from ganlab.config.identity import NOT_MATHEMATICS
+from ganlab.metrics.directions import Better, agreed
+from ganlab.runs.comparison import fingerprint
+from ganlab.runs.protocols import FIELDS
+from ganlab.runs.reading.curves import AXES, Array, Curves
+from ganlab.runs.reading.documents import plain
+from ganlab.runs.reading.run import Run
 
 MAX_TEXT = 2000
 MAX_WARNINGS = 200

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs
 from ganlab.dashboard.content import common_settings, describe_runs, pack_curves, to_json
 from ganlab.dashboard.guard import HEADERS, METHODS, refusal
 from ganlab.dashboard.page import static_files
-from ganlab.reading.curves import Curves
-from ganlab.reading.files import UnreadableError
-from ganlab.reading.folder import read_grid
-from ganlab.reading.library import Library
+from ganlab.runs.reading.curves import Curves
+from ganlab.runs.reading.files import UnreadableError
+from ganlab.runs.reading.folder import read_grid
+from ganlab.runs.reading.library import Library
 
 MAX_RUNS, MAX_METRICS = 100, 60
 """In one request for curves."""

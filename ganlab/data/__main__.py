@@ -15,8 +15,8 @@ from typing import cast
 
 from ganlab import cli
 from ganlab.cli.options import is_path, parse_options
+from ganlab.config.quoting import override
 from ganlab.errors import ConfigurationError, DataError, StorageError
-from ganlab.quoting import override
 
 USAGE = """\
 ganlab data check PATH [json=FILE]

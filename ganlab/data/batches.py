@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ganlab.data.sampling import IterationSampler
+from ganlab.data.order import IterationSampler
 from ganlab.data.source import Draws
 from ganlab.data.stores import Store
 from ganlab.errors import ConfigurationError

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ganlab.data.batches import Batches, Iterations, ResidentBatches, num_bytes
 from ganlab.data.classes import with_classes_of
-from ganlab.data.sampling import IterationSampler
+from ganlab.data.order import IterationSampler
 from ganlab.data.source import MAX_CLASSES, Draws, ImageSource, LoadedImages
 from ganlab.data.stores import Rows
 from ganlab.errors import ConfigurationError, DataError

@@ -14,7 +14,7 @@ from ganlab.data.label_files import Labels, read_labels
 from ganlab.data.listing import SUFFIXES, Listing, is_hidden, shown
 from ganlab.data.pixels import MAX_FILE_BYTES, open_image
 from ganlab.data.source import ImageSource, LoadedImages
-from ganlab.drawing import HEAD_BYTES
+from ganlab.drawing.pictures import HEAD_BYTES
 from ganlab.errors import DataError
 
 if TYPE_CHECKING:

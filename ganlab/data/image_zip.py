@@ -15,7 +15,7 @@ from ganlab.data.label_files import Labels, read_labels
 from ganlab.data.listing import Listing, shown
 from ganlab.data.pixels import MAX_FILE_BYTES, open_image, reason
 from ganlab.data.source import ImageSource, LoadedImages
-from ganlab.drawing import HEAD_BYTES
+from ganlab.drawing.pictures import HEAD_BYTES
 from ganlab.errors import DataError
 
 MAX_DIRECTORY_BYTES = 1 << 30

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ganlab.drawing import SHEETS, is_own, is_sample
+from ganlab.drawing.pictures import SHEETS, is_own, is_sample
 from ganlab.errors import DataError
 
 SUFFIXES_OF_FORMATS = {

@@ -8,11 +8,11 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab import build
-from ganlab.config import Config
+from ganlab.build import run as build
+from ganlab.config.groups import compose_group
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
 from ganlab.evaluate.options import EvaluateOptions
-from ganlab.groups import compose_group
 from ganlab.paths import conf_dir
 from ganlab.sampling import BATCH_NORM_POLICIES
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
+from ganlab.cli.latent_options import METHODS_USAGE, LatentOptions
 from ganlab.cli.options import check_run, parse_options, read_value
 from ganlab.cli.overrides import kind_of_text
+from ganlab.config.groups import folder_of
 from ganlab.errors import ConfigurationError
-from ganlab.groups import folder_of
-from ganlab.latent_options import METHODS_USAGE, LatentOptions
 
 USAGE = f"""usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
        python -m ganlab.evaluate images=PATH reference=NAME_OR_PATH [option=value ...]

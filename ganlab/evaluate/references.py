@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganlab import build
+from ganlab.build import run as build
 from ganlab.cli import compose_config
+from ganlab.config.quoting import override
 from ganlab.data.image_set import load_images
 from ganlab.errors import ConfigurationError
 from ganlab.evaluate.options import EvaluateOptions, Parts
@@ -13,7 +14,6 @@ from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.reference import ImageReference, ReferenceStatistics
 from ganlab.metrics.statistics_file import is_statistics_file, read_statistics, write_statistics
 from ganlab.paths import cache_dir, conf_dir
-from ganlab.quoting import override
 
 Found = ImageData | ReferenceStatistics | tuple[ImageData, ...]
 """Real images, statistics alone, or several splits of a data set."""

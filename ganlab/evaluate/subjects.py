@@ -3,20 +3,22 @@
 import time
 from pathlib import Path
 
-from ganlab import build
+from ganlab.build import run as build
+from ganlab.build.instantiation import TRUSTED
+from ganlab.build.restored import discriminator_from_run, from_run
 from ganlab.data.classes import with_classes_of
 from ganlab.data.image_set import load_images
 from ganlab.errors import ConfigurationError
 from ganlab.evaluate.configuration import extractor_of, metric_nodes, with_options
 from ganlab.evaluate.options import EvaluateOptions, Parts, searched_folders
 from ganlab.evaluate.references import check_export, export, find_reference
-from ganlab.evaluate.report import print_table, write
+from ganlab.evaluate.results import print_table, write
 from ganlab.interfaces import ImageData
-from ganlab.metrics.evaluation import Evaluation
 from ganlab.paths import cache_dir
+from ganlab.runs.folder import RunFolder
 from ganlab.sampling import choose_method
-from ganlab.scoring import score, score_images
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.scoring.evaluation import Evaluation
+from ganlab.scoring.generators import score, score_images
 
 
 def evaluate_run(options: EvaluateOptions, parts: Parts) -> None:
@@ -30,12 +32,12 @@ def evaluate_run(options: EvaluateOptions, parts: Parts) -> None:
     folder, folders = RunFolder(str(options.run)), searched_folders(parts)
     checkpoint, which = options.checkpoint or "last", options.generator or "ema"
     method = choose_method(options.method, vars(options))
-    run_config, generator, counters = build.from_run(folder, checkpoint, which, options.plugins)
-    judge = build.discriminator_from_run(folder, checkpoint, options.plugins) if method else None
+    run_config, generator, counters = from_run(folder, checkpoint, which, options.plugins)
+    judge = discriminator_from_run(folder, checkpoint, options.plugins) if method else None
     config = with_options(run_config, options, folders)
     device = build.parse_device(options.device)
     # A file that the run's configuration names may be a stranger's; one that is typed here is not.
-    trusted = None if options.extractor else (*build.TRUSTED, *(f"{name}." for name in options.plugins))
+    trusted = None if options.extractor else (*TRUSTED, *(f"{name}." for name in options.plugins))
     name = options.extractor or extractor_of(config, folders, folder.status().get("arguments") or ())
     extractor = build.build_extractor(name, trusted, folders, **parts["extractor"])
     data = build.build_data(config)

@@ -48,12 +48,12 @@ def export(options: ExportOptions) -> None:
     if options.generator not in ("ema", "raw"):
         raise ConfigurationError(f"generator={options.generator}: choose ema or raw")
 
-    from ganlab.build import from_run
-    from ganlab.drawing import draw, origin, save_picture
+    from ganlab.build.restored import from_run
+    from ganlab.drawing.pictures import draw, origin, save_picture
     from ganlab.export.card import model_card
-    from ganlab.exported import load_generator, save_generator
     from ganlab.files import write_atomically
-    from ganlab.tracking.run_folder import RunFolder
+    from ganlab.runs.folder import RunFolder
+    from ganlab.sampling.exported import load_generator, save_generator
 
     folder, out = RunFolder(options.run), Path(options.out).expanduser()
     if out.resolve() == folder.path.resolve():

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganlab.directions import better_of
+from ganlab.metrics.directions import better_of
 
 _CARD = """\
 ---

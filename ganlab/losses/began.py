@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ganlab.batch import global_mean
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import AdversarialLoss
+from ganlab.numerics.whole_batch import global_mean
 
 
 class BEGAN(AdversarialLoss, nn.Module):

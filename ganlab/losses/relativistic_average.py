@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from ganlab.batch import global_mean
 from ganlab.interfaces import AdversarialLoss
+from ganlab.numerics.whole_batch import global_mean
 
 
 class RelativisticAverage(AdversarialLoss):

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
-from ganlab.images import to_float, to_uint8
 from ganlab.interfaces import ImageData
 from ganlab.metrics.bootstrap import mean_estimate
 from ganlab.metrics.classes import check_known_classes
 from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
+from ganlab.modalities.images import to_float, to_uint8
 from ganlab.noise import Noise, mix
 
 BATCH_SIZE, LEARNING_RATE = 64, 1e-3

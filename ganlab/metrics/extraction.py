@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.float32 import exact_float32
-from ganlab.images import to_uint8
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics.extractors.points import Points
+from ganlab.modalities.images import to_uint8
+from ganlab.numerics.float32 import exact_float32
 
 
 def quantisation(extractor: FeatureExtractor) -> str:

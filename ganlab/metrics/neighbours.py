@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ganlab.images import make_grid
+from ganlab.modalities.images import make_grid
 
 BLOCK = 1024
 """Real images compared at once, so that memory does not grow with the data set."""

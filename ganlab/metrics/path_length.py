@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
-from ganlab.images import checked
 from ganlab.interfaces import FeatureExtractor, Features
-from ganlab.latents import slerp
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.jackknife import normal_interval
 from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
+from ganlab.modalities.images import checked
 from ganlab.noise import Noise, mix
+from ganlab.sampling.latents import slerp
 
 
 class ImageDistance(Protocol):

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ganlab.images import checked, to_uint8
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.metric import Estimate
+from ganlab.modalities.images import checked, to_uint8
 
 
 @runtime_checkable

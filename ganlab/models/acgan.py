@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import doubling, normal_, normalized_doublings
-from ganlab.models.conditioning import check_num_classes, required
-from ganlab.models.sizes import check_positive, square_side
+from ganlab.layers.blocks import doubling, normal_, normalized_doublings
+from ganlab.layers.conditioning import check_num_classes, required
+from ganlab.layers.sizes import check_positive, square_side
+from ganlab.numerics.float32 import as_float
 
 _WIDTHS = {
     32: (12, 6, 3),  # table 2, CIFAR-10

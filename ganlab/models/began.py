@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.resampling import UpsampledConv2d
-from ganlab.models.sizes import check_positive, count_doublings
-from ganlab.models.winograd import SameConv2d
+from ganlab.layers.resampling import UpsampledConv2d
+from ganlab.layers.sizes import check_positive, count_doublings
+from ganlab.layers.winograd import SameConv2d
 from ganlab.noise import Noise
+from ganlab.numerics.float32 import as_float
 
 
 class BEGANGenerator(Generator):

@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.attention import SelfAttention
-from ganlab.models.conditioning import (
+from ganlab.layers.attention import SelfAttention
+from ganlab.layers.conditioning import (
     ConditionalUpBlock,
     LinearConditionalBatchNorm2d,
     ProjectionHead,
     check_num_classes,
     required,
 )
+from ganlab.layers.sizes import Plan, check_positive, square_side
+from ganlab.layers.spectral_norm import apply_spectral_norm, normalize_embeddings
 from ganlab.models.sagan import wide_trunk
-from ganlab.models.sizes import Plan, check_positive, square_side
-from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
+from ganlab.numerics.float32 import as_float
 
 BATCH_NORM_EPS = 1e-4
 """Added to the variance, as PyTorch-StudioGAN."""

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.attention import SelfAttention
-from ganlab.models.biggan import BATCH_NORM_EPS, orthogonalize, truncate_normal
-from ganlab.models.conditioning import (
+from ganlab.layers.attention import SelfAttention
+from ganlab.layers.conditioning import (
     LinearConditionalBatchNorm2d,
     ProjectionHead,
     check_num_classes,
     required,
 )
-from ganlab.models.resampling import UpsampledConv2d, doubled
-from ganlab.models.sizes import Plan, check_positive, square_side
-from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
-from ganlab.models.winograd import SameConv2d
+from ganlab.layers.resampling import UpsampledConv2d, doubled
+from ganlab.layers.sizes import Plan, check_positive, square_side
+from ganlab.layers.spectral_norm import apply_spectral_norm, normalize_embeddings
+from ganlab.layers.winograd import SameConv2d
+from ganlab.models.biggan import BATCH_NORM_EPS, orthogonalize, truncate_normal
+from ganlab.numerics.float32 import as_float
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (4, 4, 4, 4), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.conditioning import check_num_classes, required
-from ganlab.models.sizes import as_height_width, check_positive
+from ganlab.layers.conditioning import check_num_classes, required
+from ganlab.layers.sizes import as_height_width, check_positive
 from ganlab.noise import Noise
+from ganlab.numerics.float32 import as_float
 
 
 class Maxout(nn.Module):

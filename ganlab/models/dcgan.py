@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import doubling, halving, normal_, normalized_doublings, normalized_halvings
-from ganlab.models.sizes import check_positive, start_map
+from ganlab.layers.blocks import doubling, halving, normal_, normalized_doublings, normalized_halvings
+from ganlab.layers.sizes import check_positive, start_map
+from ganlab.numerics.float32 import as_float
 
 # Deviation: 4x4 kernels for the paper's 5x5; a kernel that its stride divides leaves no checkerboard.
 _KERNEL_SIZE = 4

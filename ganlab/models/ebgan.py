@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Judgement
-from ganlab.models.blocks import doubling, halving, normalized_doublings, normalized_halvings
-from ganlab.models.sizes import check_positive, eighth
+from ganlab.layers.blocks import doubling, halving, normalized_doublings, normalized_halvings
+from ganlab.layers.sizes import check_positive, eighth
+from ganlab.numerics.float32 import as_float
 
 
 class EBGANDiscriminator(Discriminator):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.sizes import as_height_width, check_positive
+from ganlab.layers.sizes import as_height_width, check_positive
+from ganlab.numerics.float32 import as_float
 
 
 class GANGenerator(Generator):

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import doubling, halving, normal_, normalized_doublings, normalized_halvings
-from ganlab.models.sizes import check_positive, square_side
+from ganlab.layers.blocks import doubling, halving, normal_, normalized_doublings, normalized_halvings
+from ganlab.layers.sizes import check_positive, square_side
 from ganlab.noise import Noise
+from ganlab.numerics.float32 import as_float
 
 
 class InfoGANGenerator(Generator):

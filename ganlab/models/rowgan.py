@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import halving, normal_
-from ganlab.models.sizes import as_height_width, check_positive, eighth
-from ganlab.models.spectral_norm import apply_spectral_norm
+from ganlab.layers.blocks import halving, normal_
+from ganlab.layers.sizes import as_height_width, check_positive, eighth
+from ganlab.layers.spectral_norm import apply_spectral_norm
+from ganlab.numerics.float32 import as_float
 
 
 class Float32LSTM(nn.LSTM):

@@ -7,11 +7,10 @@ from itertools import pairwise
 from torch import Tensor, nn, relu_
 from torch.nn.functional import relu
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.attention import SelfAttention
-from ganlab.models.blocks import xavier_
-from ganlab.models.conditioning import (
+from ganlab.layers.attention import SelfAttention
+from ganlab.layers.blocks import xavier_
+from ganlab.layers.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
     ProjectionHead,
@@ -19,10 +18,11 @@ from ganlab.models.conditioning import (
     check_num_classes,
     required,
 )
-from ganlab.models.resampling import PooledConv2d
-from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
-from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
-from ganlab.models.winograd import SameConv2d
+from ganlab.layers.resampling import PooledConv2d
+from ganlab.layers.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.layers.spectral_norm import apply_spectral_norm, normalize_embeddings
+from ganlab.layers.winograd import SameConv2d
+from ganlab.numerics.float32 import as_float
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2, 16),  # PyTorch-StudioGAN, CIFAR-10; not in the paper

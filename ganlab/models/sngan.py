@@ -6,11 +6,11 @@ from itertools import pairwise
 from torch import Tensor, nn, relu_
 from torch.nn.functional import relu
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import UpBlock, down_trunk, xavier_
-from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
-from ganlab.models.spectral_norm import apply_spectral_norm
+from ganlab.layers.blocks import UpBlock, down_trunk, xavier_
+from ganlab.layers.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.layers.spectral_norm import apply_spectral_norm
+from ganlab.numerics.float32 import as_float
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # table 4, CIFAR-10

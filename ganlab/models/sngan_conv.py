@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import doubling, halving, normal_
-from ganlab.models.sizes import check_positive, eighth
-from ganlab.models.spectral_norm import apply_spectral_norm
-from ganlab.models.winograd import SameConv2d
+from ganlab.layers.blocks import doubling, halving, normal_
+from ganlab.layers.sizes import check_positive, eighth
+from ganlab.layers.spectral_norm import apply_spectral_norm
+from ganlab.layers.winograd import SameConv2d
+from ganlab.numerics.float32 import as_float
 
 
 class SNGANConvGenerator(Generator):

@@ -7,18 +7,18 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import down_trunk, xavier_
-from ganlab.models.conditioning import (
+from ganlab.layers.blocks import down_trunk, xavier_
+from ganlab.layers.conditioning import (
     ConditionalBatchNorm2d,
     ConditionalUpBlock,
     ProjectionHead,
     check_num_classes,
     required,
 )
-from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
-from ganlab.models.spectral_norm import apply_spectral_norm, normalize_embeddings
+from ganlab.layers.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.layers.spectral_norm import apply_spectral_norm, normalize_embeddings
+from ganlab.numerics.float32 import as_float
 
 _PLANS = {
     32: Plan((4, 4, 4, 4), (2, 2, 2, 2), 2),  # CIFAR-10: the authors' earlier code for SNGAN

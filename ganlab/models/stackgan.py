@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import halving, normal_, normalized_halvings
-from ganlab.models.conditioning import check_num_classes, required
-from ganlab.models.resampling import UpsampledConv2d
-from ganlab.models.sizes import check_positive, count_doublings
-from ganlab.models.winograd import SameConv2d
+from ganlab.layers.blocks import halving, normal_, normalized_halvings
+from ganlab.layers.conditioning import check_num_classes, required
+from ganlab.layers.resampling import UpsampledConv2d
+from ganlab.layers.sizes import check_positive, count_doublings
+from ganlab.layers.winograd import SameConv2d
+from ganlab.numerics.float32 import as_float
 
 
 class Condition(nn.Module):

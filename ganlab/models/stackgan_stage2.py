@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import Generator
-from ganlab.models.blocks import halving
-from ganlab.models.sizes import as_height_width, check_positive, count_doublings
+from ganlab.layers.blocks import halving
+from ganlab.layers.sizes import as_height_width, check_positive, count_doublings
 from ganlab.models.stackgan import (
     Condition,
     ConditioningAugmentation,
@@ -21,6 +20,7 @@ from ganlab.models.stackgan import (
     spread,
     up_block,
 )
+from ganlab.numerics.float32 import as_float
 
 
 class StackGANStage2Generator(Generator):

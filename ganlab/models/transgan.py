@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ganlab.errors import ConfigurationError
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import xavier_
-from ganlab.models.sizes import check_positive, square_side
+from ganlab.layers.blocks import xavier_
+from ganlab.layers.sizes import check_positive, square_side
+from ganlab.numerics.float32 import as_float
 
 _NUM_HEADS = 4
 

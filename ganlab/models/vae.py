@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Generator
-from ganlab.models.blocks import doubling, halving, normal_, normalized_doublings, normalized_halvings
-from ganlab.models.sizes import check_positive, eighth
+from ganlab.layers.blocks import doubling, halving, normal_, normalized_doublings, normalized_halvings
+from ganlab.layers.sizes import check_positive, eighth
+from ganlab.numerics.float32 import as_float
 
 
 class VAEGenerator(Generator):

@@ -6,10 +6,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import UpBlock, down_trunk, xavier_
-from ganlab.models.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.layers.blocks import UpBlock, down_trunk, xavier_
+from ganlab.layers.sizes import Plan, check_positive, square_side, widths_of
+from ganlab.numerics.float32 import as_float
 
 _PLANS = {
     32: Plan((2, 2, 2, 2), (2, 2, 2, 2), 2),  # the paper's table for CIFAR-10

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganlab.float32 import as_float
 from ganlab.interfaces import Discriminator, Generator, Judgement
-from ganlab.models.blocks import doubling, halving, normal_, normalized_doublings
-from ganlab.models.sizes import check_positive, start_map
+from ganlab.layers.blocks import doubling, halving, normal_, normalized_doublings
+from ganlab.layers.sizes import check_positive, start_map
+from ganlab.numerics.float32 import as_float
 
 _FACTORS = (4, 8, 16)
 """What the sides of the start map are multiplied by."""

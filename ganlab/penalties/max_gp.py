@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ganlab.batch import global_max
 from ganlab.interfaces import Penalty
 from ganlab.noise import Noise
+from ganlab.numerics.whole_batch import global_max
 from ganlab.penalties._gradient import image_gradients
 
 

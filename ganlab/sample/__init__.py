@@ -21,8 +21,8 @@ def sample(options: SampleOptions) -> None:
 
     from tqdm import tqdm
 
-    from ganlab.build import parse_device
-    from ganlab.drawing import origin
+    from ganlab.build.run import parse_device
+    from ganlab.drawing.pictures import origin
     from ganlab.sample.modes import MODES, Drawing
     from ganlab.sample.source import find_source
     from ganlab.sampling import Sampler, choose_method

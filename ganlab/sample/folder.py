@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ganlab.drawing import HEAD_BYTES, is_own, is_sample
+from ganlab.drawing.pictures import HEAD_BYTES, is_own, is_sample
 from ganlab.errors import ConfigurationError
 
 _PLACE = re.compile(r"[0-9]{5,}\.png")

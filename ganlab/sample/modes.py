@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
-from ganlab.config import Config
-from ganlab.drawing import draw, save_movie, save_picture, to_picture
+from ganlab.config.schema import Config
+from ganlab.drawing.pictures import draw, save_movie, save_picture, to_picture
 from ganlab.errors import ConfigurationError
 from ganlab.files import atomic_path
-from ganlab.images import to_uint8
+from ganlab.modalities.images import to_uint8
 from ganlab.sample.folder import check_free, remove_earlier
 from ganlab.sample.options import MOVIES, SampleOptions
 from ganlab.sampling import Sampler, interpolate, interpolate_linearly
@@ -144,7 +144,7 @@ def _classes(drawing: Drawing) -> str:
 
 def _neighbours(drawing: Drawing) -> str:
     """Writes each sample beside its nearest training images, by the extractor's features."""
-    from ganlab.build import build_data, build_extractor, parse_device
+    from ganlab.build.run import build_data, build_extractor, parse_device
     from ganlab.metrics.extraction import extract
     from ganlab.metrics.neighbours import nearest_neighbours, neighbours_grid
 

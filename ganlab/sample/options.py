@@ -5,9 +5,9 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from ganlab.cli.latent_options import METHODS, METHODS_USAGE, LatentOptions
 from ganlab.cli.options import check_run
 from ganlab.errors import ConfigurationError
-from ganlab.latent_options import METHODS, METHODS_USAGE, LatentOptions
 
 USAGE = f"""usage: python -m ganlab.sample run=RUN_DIR out=OUT [option=value ...]
 

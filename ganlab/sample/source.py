@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganlab.build import discriminator_from_run, from_run
-from ganlab.config import Config
+from ganlab.build.restored import discriminator_from_run, from_run
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
-from ganlab.exported import is_export, load_generator, weights_sha256
 from ganlab.interfaces import Discriminator, Generator
+from ganlab.runs.folder import RunFolder
 from ganlab.sample.options import SampleOptions
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.sampling.exported import is_export, load_generator, weights_sha256
 
 
 @dataclass(frozen=True)

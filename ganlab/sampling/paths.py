@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ganlab.latents import slerp
+from ganlab.sampling.latents import slerp
 
 
 def interpolate(latents: Tensor, num_steps: int) -> Tensor:

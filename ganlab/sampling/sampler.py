@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.images import checked
 from ganlab.interfaces import Discriminator, Generator, mean_logits
+from ganlab.modalities.images import checked
 from ganlab.noise import Noise, mix
 from ganlab.sampling.method import LatentMethod, Progress
 

@@ -18,13 +18,13 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from ganlab.composition import check_running
-from ganlab.config import Config, register_resolvers, validate
+from ganlab.config.composition import check_running
+from ganlab.config.identity import identity
+from ganlab.config.quoting import override
+from ganlab.config.schema import Config, register_resolvers, validate
 from ganlab.errors import ConfigurationError
 from ganlab.files import YAML_LOADER, first_free
-from ganlab.identity import identity
-from ganlab.quoting import override
-from ganlab.reading.earlier import at_earlier_folder
+from ganlab.runs.reading.earlier import at_earlier_folder
 from ganlab.sweeping.child import last_line, run_child
 from ganlab.sweeping.objective import Objective
 from ganlab.sweeping.record import FAILED, FINISHED, INTERRUPTED, SKIPPED, Outcome, StopRequest, SweepFolder

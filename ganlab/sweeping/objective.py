@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ganlab.directions import AUTO, Better, agreed, better_of, is_meant
 from ganlab.errors import ConfigurationError
 from ganlab.files import read_json_lines
+from ganlab.metrics.directions import AUTO, Better, agreed, better_of, is_meant
 
 _WAYS: Mapping[Better, str] = {"lower": "minimize", "higher": "maximize"}
 """What a search does with a score of which so much is known."""

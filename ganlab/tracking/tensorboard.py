@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from ganlab.config import Config
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 from ganlab.tracking.tracker import Tracker
 
 

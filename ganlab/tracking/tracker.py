@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ganlab.config import Config
+from ganlab.config.schema import Config
 from ganlab.tracking.background import Background
 
 FAILED_SECONDS = 10.0

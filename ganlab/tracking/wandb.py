@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganlab.config import Config
-from ganlab.directions import cost
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
+from ganlab.metrics.directions import cost
+from ganlab.runs.folder import RunFolder
 from ganlab.tracking import wandb_process
-from ganlab.tracking.run_folder import RunFolder
 from ganlab.tracking.tracker import Tracker
 
 MODES = ("offline", "online", "disabled")

@@ -65,8 +65,8 @@ class OptunaSweeper(Sweeper):
 
     def _directed(self, objective: Any, space: Any) -> Any:
         """Returns the objective with its direction; one that no trial will write ends the command here."""
-        from ganlab.config import register_resolvers, validate
-        from ganlab.promised import objective_direction
+        from ganlab.build.promised import objective_direction
+        from ganlab.config.schema import register_resolvers, validate
 
         register_resolvers()
         for values in space.examples():

@@ -13,7 +13,7 @@ from ganlab.auxiliary.historical_averaging import HistoricalAveraging
 from ganlab.auxiliary.orthogonal import OrthogonalRegularization
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement, Update
-from ganlab.models.spectral_norm import SpectralNorm
+from ganlab.layers.spectral_norm import SpectralNorm
 
 
 class Layers(Generator):

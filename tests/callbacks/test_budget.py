@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
-from ganlab.resume import budget_reached
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.resumption import budget_reached
 from ganlab.train import train
 
 TINY = (

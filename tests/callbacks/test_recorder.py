@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 
 from ganlab.callbacks.interrupt import Interrupted
 from ganlab.cli import compose_config
-from ganlab.modules.generative import GenerativeModule
 from ganlab.train import train
+from ganlab.training.generative import GenerativeModule
 
 POINTS = (
     *(
@@ -98,7 +98,7 @@ class EndsAt(pl.Callback):
 
 def test_resumed_run_writes_the_same_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended at 18, after the penalty at 17, before the line at 20. Catches: a checkpoint without what is unlogged."""
-    from ganlab import build
+    from ganlab.build import run as build
 
     typed = (*LAZY, "log.every_g_steps=10", "budget.g_steps=25")
     whole = lines(tmp_path / "whole", *typed)

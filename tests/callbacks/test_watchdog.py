@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ganlab.callbacks.watchdog import judge, mean_distance
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import DivergedError
 from ganlab.models.gan import GANGenerator
-from ganlab.modules.adversarial import GANModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
+from ganlab.training.adversarial import GANModule
 
 RING = (
     *("experiment=ring2d", "logger=none", "budget.g_steps=400", "evaluate.every_g_steps=100"),
@@ -153,7 +153,7 @@ def test_a_second_fall_is_reported_again(tmp_path: Path, monkeypatch: pytest.Mon
 def test_falling_scores_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modes fall from some to none. Catches the wrong direction, and scores of another protocol as the best."""
     from ganlab.callbacks import evaluate as evaluation
-    from ganlab.metrics.evaluation import Score
+    from ganlab.scoring.evaluation import Score
 
     values = iter([8.0, 7.0, 3.0, 2.0, 1.0])
     monkeypatch.setattr(

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from ganlab.dashboard.server import Dashboard
-from ganlab.reading.library import Library
+from ganlab.runs.reading.library import Library
 
 SYNTHETIC = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "synthetic_runs.py"))
 

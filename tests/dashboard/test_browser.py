@@ -16,8 +16,8 @@ import yaml
 
 from ganlab.compare import CompareOptions, show
 from ganlab.dashboard.server import Dashboard, keep_fresh
-from ganlab.reading.library import Library
 from ganlab.report import ReportOptions, report
+from ganlab.runs.reading.library import Library
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None

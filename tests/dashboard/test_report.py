@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ganlab import report as verb
+from ganlab.dashboard.one_file import bundle
 from ganlab.dashboard.page import static_files
-from ganlab.dashboard.report import bundle
 from ganlab.errors import ConfigurationError, StorageError
 from ganlab.report import ReportOptions, report
 

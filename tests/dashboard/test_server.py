@@ -19,9 +19,9 @@ from ganlab.dashboard.__main__ import DashboardOptions, listen, serve
 from ganlab.dashboard.guard import refusal
 from ganlab.dashboard.server import MAX_METRICS, MAX_RUNS, keep_fresh
 from ganlab.errors import ConfigurationError
-from ganlab.reading.curves import Curves
-from ganlab.reading.files import UnreadableError
-from ganlab.reading.library import Library
+from ganlab.runs.reading.curves import Curves
+from ganlab.runs.reading.files import UnreadableError
+from ganlab.runs.reading.library import Library
 
 CANARY = b"canary-outside-the-runs"
 
@@ -210,7 +210,7 @@ def test_no_picture_behind_a_link_is_served(ask: Any, library: Library) -> None:
 
 def test_a_large_picture_is_not_read(ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     """V2. Catches: a cap that cuts the file short instead of refusing it."""
-    monkeypatch.setattr("ganlab.reading.folder.MAX_PICTURE_BYTES", 1000)
+    monkeypatch.setattr("ganlab.runs.reading.folder.MAX_PICTURE_BYTES", 1000)
     assert ask(f"/samples/{first_id(library)}/1000.png").status == 404
 
 
@@ -391,7 +391,7 @@ def test_curves_are_packed_as_the_page_reads_them(
     ask: Any, library: Library, monkeypatch: pytest.MonkeyPatch, max_points: int
 ) -> None:
     """Catches: places that are off by one array, numbers out of line, a band that is lost or sent for nothing."""
-    monkeypatch.setattr("ganlab.reading.curves.MAX_POINTS", max_points)
+    monkeypatch.setattr("ganlab.runs.reading.curves.MAX_POINTS", max_points)
     key = first_id(library)
     # Names of all lengths modulo 8, because the header is filled up.
     for name in ("n" * length for length in range(1, 9)):

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ganlab.reading import lines
-from ganlab.reading.library import Library
+from ganlab.runs.reading import lines
+from ganlab.runs.reading.library import Library
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + level)}: &{chr(98 + level)} [{', '.join(['*' + chr(97 + level)] * 9)}]\n"
@@ -61,7 +61,7 @@ def test_bad_configuration_flags_its_run_alone(ask: Any, library: Library, tmp_p
 
 
 def _no_cache(path: Path) -> Any:
-    from ganlab.reading.cache import Cache
+    from ganlab.runs.reading.cache import Cache
 
     return Cache(path / "run.json" / "no-such-folder")  # no folder can be made there: nothing is remembered
 
@@ -152,7 +152,7 @@ def test_a_long_file_is_read_piece_by_piece(library: Library, monkeypatch: pytes
     """V6: 1 GB of metrics. Catches: a request that reads all of it, and a rest that is never read or read twice."""
     monkeypatch.setattr(lines, "CHUNK_BYTES", 2000)
     ticks = itertools.count()
-    monkeypatch.setattr("ganlab.reading.library.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr("ganlab.runs.reading.library.time", SimpleNamespace(monotonic=lambda: next(ticks)))
     run = library.runs()[0]
     size = (run.path / "metrics.jsonl").stat().st_size
     seen, left = [0], size

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganlab.data.batches import Iterations
 from ganlab.data.datamodule import GANDataModule
-from ganlab.data.sampling import IterationSampler
+from ganlab.data.order import IterationSampler
 from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import StoredBatch

@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 import torch
 
-from ganlab.data.sampling import IterationSampler
+from ganlab.data.order import IterationSampler
 from ganlab.errors import ConfigurationError, DataError
 
 NUM_IMAGES = 103  # 8 slots of 12 and a tail of 7

@@ -16,7 +16,7 @@ from ganlab.cli import compose_config
 from ganlab.data import datamodule
 from ganlab.data.batches import Batches, ResidentBatches
 from ganlab.data.datamodule import GANDataModule
-from ganlab.data.sampling import IterationSampler
+from ganlab.data.order import IterationSampler
 from ganlab.data.source import Draws, ImageSource, LoadedImages
 from ganlab.data.stores import Rows
 from ganlab.errors import ConfigurationError

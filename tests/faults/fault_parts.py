@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from ganlab.modules.adversarial import GANModule
+from ganlab.training.adversarial import GANModule
 
 
 class Fault(pl.Callback):

@@ -11,8 +11,10 @@ import torch
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, distributed, nn
 
-from ganlab import assembly, build, strategy
+from ganlab.build import module as assembly
+from ganlab.build import run as build
 from ganlab.cli import compose_config
+from ganlab.training import strategy
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from ganlab.checkpoint_folder import CheckpointFolder
 from ganlab.files import sweep_parts
+from ganlab.runs.checkpoint_folder import CheckpointFolder
 
 
 def die_at(call: int) -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     job, *arguments = sys.argv[1:]
     torch.set_num_threads(1)
     if job == "train":
-        import ganlab.build  # once, not in each child
+        import ganlab.build.run  # once, not in each child
         import ganlab.train
     for line in sys.stdin:
         if os.fork() == 0:

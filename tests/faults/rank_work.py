@@ -7,12 +7,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ganlab import assembly, build
+from ganlab.build import module as assembly
+from ganlab.build import run as build
 from ganlab.cli import compose_config
-from ganlab.modules.generative import GenerativeModule
 from ganlab.noise import Noise
-from ganlab.resume import make_plan
+from ganlab.runs.resumption import make_plan
 from ganlab.train import train
+from ganlab.training.generative import GenerativeModule
 
 
 def train_each(*recipes: tuple[str, ...]) -> None:

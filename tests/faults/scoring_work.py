@@ -10,8 +10,8 @@ from torch import Tensor, distributed
 from ganlab.callbacks.interrupt import Interrupted
 from ganlab.cli import compose_config
 from ganlab.interfaces import Features
-from ganlab.metrics import evaluation
 from ganlab.metrics.frechet import FrechetDistance
+from ganlab.scoring import evaluation
 from ganlab.train import train
 
 

@@ -17,18 +17,18 @@ import pytest
 import torch
 import yaml
 
-from ganlab.build import from_run
+from ganlab.build.restored import from_run
 from ganlab.callbacks.checkpoint import Checkpointing
-from ganlab.checkpoint import DiskFullError, load_checkpoint, save_checkpoint
-from ganlab.checkpoint_folder import CheckpointFolder
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError, DataError, StorageError
 from ganlab.files import read_json_lines
-from ganlab.modules.adversarial import GANModule
-from ganlab.resume import make_plan
-from ganlab.tracking import run_folder
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs import folder as run_folder
+from ganlab.runs.checkpoint_file import DiskFullError, load_checkpoint, save_checkpoint
+from ganlab.runs.checkpoint_folder import CheckpointFolder
+from ganlab.runs.folder import RunFolder
+from ganlab.runs.resumption import make_plan
 from ganlab.train import train
+from ganlab.training.adversarial import GANModule
 from tests.test_resume import assert_equal_state
 from tests.test_shipped_configs import GROUPS, OWN_IMAGES, options
 
@@ -536,7 +536,7 @@ def test_read_only_mount_ends_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.folder import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 folder._take_lock()
 owner = os.getpid()
@@ -628,7 +628,7 @@ def test_unfit_state_is_refused_by_name(copied: Path, fault: str) -> None:
 def test_state_is_looked_at_before_it_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a NaN in the average written over a good checkpoint, with nothing else looking."""
     from ganlab.errors import DivergedError
-    from ganlab.modules.generative import GenerativeModule
+    from ganlab.training.generative import GenerativeModule
 
     path = run(tmp_path / "run", 2)
     state = GenerativeModule.state

@@ -9,13 +9,13 @@ import torch
 from fault_commands import TINY
 from torch import Tensor
 
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import DivergedError
-from ganlab.modules.adversarial import GANModule
 from ganlab.penalties.r1 import R1
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
+from ganlab.training.adversarial import GANModule
 
 RECIPE = (*TINY, "ema=default", "penalty=r1", "checkpoint.every_g_steps=2", "budget.g_steps=8")
 WHEN = 4  # iterations are done, and saved, when something is hurt; nothing is due after the fifth

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ganlab.checkpoint import load_checkpoint
-from ganlab.checkpoint_folder import CheckpointFolder
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.checkpoint_folder import CheckpointFolder
+from ganlab.runs.folder import RunFolder
 from tests.faults.test_checkpoints import RING
 from tests.test_resume import assert_equal_state
 

@@ -18,8 +18,8 @@ from fault_commands import TINY
 
 import ganlab
 from ganlab import evaluate, sample, train
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
+from ganlab.runs.checkpoint_file import load_checkpoint
 
 
 class Payload:

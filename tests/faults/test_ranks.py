@@ -14,8 +14,8 @@ from fault_commands import ENDING, PAIR, STARTING, TINY, started, wait_until
 from two_ranks import two_ranks
 
 from ganlab.callbacks.ranks import checksums, says_that_a_rank_is_lost
-from ganlab.checkpoint import load_checkpoint
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 
 RECIPE = (*TINY, *PAIR, "checkpoint.every_g_steps=2", "budget.g_steps=400")
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2")

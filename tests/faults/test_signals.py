@@ -18,11 +18,11 @@ from two_ranks import two_ranks
 from ganlab.callbacks import interrupt
 from ganlab.callbacks.interrupt import REPEAT_SECONDS, Interrupt, Interrupted, StopWork
 from ganlab.callbacks.samples import Samples
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
-from ganlab.modules.adversarial import GANModule
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
+from ganlab.training.adversarial import GANModule
 from tests.test_resume import assert_equal_state
 
 RECIPE = (*TINY, "n_critic=2", "ema=default", "checkpoint.every_g_steps=2")

@@ -15,9 +15,9 @@ import pytest
 from fault_commands import ENDING, PAIR, STARTING, TINY, started, wait_until
 from slurm_cluster import Cluster, cluster
 
-from ganlab.checkpoint import load_checkpoint
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.sweeping.record import FINISHED, SweepFolder
-from ganlab.tracking.run_folder import RunFolder
 from tests.test_resume import assert_equal_state
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fault_commands import ENDING, STARTING, TINY, Command, started, wait_until
 
-from ganlab.checkpoint import load_checkpoint
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

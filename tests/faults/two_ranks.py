@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-PRELOADED = ["ganlab.train", "ganlab.build", "ganlab.assembly", "ganlab.resume", "rank_work"]
+PRELOADED = ["ganlab.train", "ganlab.build.run", "ganlab.build.module", "ganlab.runs.resumption", "rank_work"]
 
 
 def two_ranks(work: Callable[..., Any], *arguments: Any, seconds: float = 200) -> list[Any]:

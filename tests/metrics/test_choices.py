@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganlab import build
+from ganlab.build import run as build
 from ganlab.cli import compose_config
 from ganlab.metrics.metric import GeneratorMetric
 from ganlab.metrics.probe import GeneratorProbe

@@ -17,10 +17,8 @@ from torch import Tensor
 
 import ganlab
 from ganlab.errors import ConfigurationError, DataError, DivergedError
-from ganlab.images import to_float
 from ganlab.interfaces import FeatureExtractor, Features, ImageData
 from ganlab.metrics.classifier_score import ClassifierScore
-from ganlab.metrics.evaluation import Evaluation, Score
 from ganlab.metrics.frechet import FrechetDistance, FrechetInfinity
 from ganlab.metrics.intra_class import IntraClassFrechet
 from ganlab.metrics.kernel_distance import KernelDistance
@@ -29,6 +27,8 @@ from ganlab.metrics.precision_recall import DensityCoverage, PrecisionRecall
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 from ganlab.metrics.reference import Reference
 from ganlab.metrics.skipping import SkipInapplicable
+from ganlab.modalities.images import to_float
+from ganlab.scoring.evaluation import Evaluation, Score
 
 
 class _Pixels(FeatureExtractor):

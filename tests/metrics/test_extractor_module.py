@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganlab.build import build_extractor
+from ganlab.build.run import build_extractor
 from ganlab.errors import DataError, GanlabError
 from ganlab.interfaces import Features
 from ganlab.metrics.extractors.module import ModuleExtractor

@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 
 from ganlab.interfaces import ImageData
 from ganlab.metrics.classifier_score import ClassifierScore
-from ganlab.metrics.evaluation import Evaluation
 from ganlab.metrics.extractors.inception import Inception
 from ganlab.metrics.frechet import FrechetDistance
 from ganlab.metrics.kernel_distance import KernelDistance
+from ganlab.scoring.evaluation import Evaluation
 
 NUM = 24
 

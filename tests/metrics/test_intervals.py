@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganlab import build
+from ganlab.build import run as build
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import FeatureExtractor, Features, Generator, ImageData
-from ganlab.metrics.evaluation import Evaluation, Score
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.skipping import SkipInapplicable
 from ganlab.sampling import Sampler
+from ganlab.scoring.evaluation import Evaluation, Score
 
 LABELS = torch.arange(60) % 3
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from ganlab import sample
-from ganlab.build import build_data
+from ganlab.build.run import build_data
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
-from ganlab.images import to_float
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics import neighbours
 from ganlab.metrics.neighbours import nearest_neighbours, neighbours_grid
+from ganlab.modalities.images import to_float
 from ganlab.train import train
 
 
@@ -84,7 +84,7 @@ def test_command_draws_the_training_image_that_was_copied(
     )
     copies = build_data(run.config()).data("train").images[[30, 4, 700]]
     monkeypatch.setattr("ganlab.sampling.Sampler.__call__", lambda self, a, b: to_float(copies[a:b]))
-    monkeypatch.setattr("ganlab.build.build_extractor", lambda name: Pixels())
+    monkeypatch.setattr("ganlab.build.run.build_extractor", lambda name: Pixels())
     options = ("num=3", "batch_size=2", "mode=neighbours", "k=2", f"out={tmp_path / 'out'}")
     monkeypatch.setattr(sys, "argv", ["ganlab", f"run={run.path}", *options])
     sample.main()

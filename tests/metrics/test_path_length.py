@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ganlab.errors import ConfigurationError, DivergedError
 from ganlab.interfaces import Features
-from ganlab.latents import slerp
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.path_length import FeatureDistance, PathLength, path_length
 from ganlab.sampling import Sampler
+from ganlab.sampling.latents import slerp
 from tests.metrics.test_probe import Identity, context
 
 CHOICES = {"epsilon": 1e-4, "discard_percent": 1.0}

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.errors import DivergedError
-from ganlab.images import checked, to_uint8
 from ganlab.interfaces import Generator
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.probe import LatentSampler, ProbeContext
+from ganlab.modalities.images import checked, to_uint8
 from ganlab.sampling import Sampler
 
 

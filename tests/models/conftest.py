@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from ganlab.interfaces import Discriminator, Generator
-from ganlab.models.attention import SelfAttention
-from ganlab.models.spectral_norm import SpectralNorm
+from ganlab.layers.attention import SelfAttention
+from ganlab.layers.spectral_norm import SpectralNorm
 
 
 @pytest.fixture

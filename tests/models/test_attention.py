@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.attention import SelfAttention
+from ganlab.layers.attention import SelfAttention
 
 
 def make(channels: int = 8) -> SelfAttention:

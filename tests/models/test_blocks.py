@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, relu
 
-from ganlab.models.blocks import (
+from ganlab.layers.blocks import (
     DownBlock,
     UpBlock,
     doubling,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.conditioning import (
+from ganlab.layers.conditioning import (
     AuxiliaryClassifierHead,
     ConcatenatedLabels,
     ConditionalBatchNorm2d,
@@ -21,7 +21,7 @@ from ganlab.models.conditioning import (
     check_num_classes,
     required,
 )
-from ganlab.models.spectral_norm import normalize_embeddings
+from ganlab.layers.spectral_norm import normalize_embeddings
 
 LABELS = torch.tensor([2, 0, 2, 1])
 

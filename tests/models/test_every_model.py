@@ -13,13 +13,13 @@ import torch
 from plain_fit import fit
 from torch import Tensor, nn
 
-from ganlab.assembly import build_module
+from ganlab.build.module import build_module
 from ganlab.cli import compose_config
-from ganlab.config import Config
-from ganlab.modules.adversarial import GANModule
-from ganlab.modules.generative import GenerativeModule
+from ganlab.config.schema import Config
 from ganlab.noise import Noise
 from ganlab.paths import conf_dir
+from ganlab.training.adversarial import GANModule
+from ganlab.training.generative import GenerativeModule
 
 BATCH = 4
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.minibatch import MinibatchDiscrimination, MinibatchStdDev
+from ganlab.layers.minibatch import MinibatchDiscrimination, MinibatchStdDev
 
 
 def test_minibatch_discrimination() -> None:

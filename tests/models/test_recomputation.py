@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganlab.assembly import build_discriminator, build_generator
+from ganlab.build.module import build_discriminator, build_generator
 from ganlab.cli import compose_config
-from ganlab.models.recomputation import recompute_blocks
-from ganlab.models.spectral_norm import normalized_once
+from ganlab.layers.recomputation import recompute_blocks
+from ganlab.layers.spectral_norm import normalized_once
 
 NARROW = ("data=cifar10", "model.generator.channels=8", "model.discriminator.channels=8")
 
@@ -91,6 +91,6 @@ def test_evaluation_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches: a checkpoint where nothing will be differentiated."""
     generator, _ = networks("sngan")
     recompute_blocks(generator)
-    monkeypatch.setattr("ganlab.models.recomputation.checkpoint", None)
+    monkeypatch.setattr("ganlab.layers.recomputation.checkpoint", None)
     with torch.no_grad():
         assert generator(torch.randn(2, 128)).shape == (2, 3, 32, 32)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from ganlab.models.resampling import PooledConv2d, UpsampledConv2d, set_fused
-from ganlab.models.spectral_norm import apply_spectral_norm
+from ganlab.layers.resampling import PooledConv2d, UpsampledConv2d, set_fused
+from ganlab.layers.spectral_norm import apply_spectral_norm
 
 LAYERS = (UpsampledConv2d, PooledConv2d)
 

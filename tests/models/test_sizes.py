@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.sizes import (
+from ganlab.layers.sizes import (
     Plan,
     as_height_width,
     count_doublings,

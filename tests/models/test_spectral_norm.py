@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator
-from ganlab.models.dcgan import DCGANDiscriminator
-from ganlab.models.sngan import SNGANDiscriminator
-from ganlab.models.spectral_norm import (
+from ganlab.layers.spectral_norm import (
     SpectralNorm,
     SpectralNormalization,
     apply_spectral_norm,
     normalized_once,
 )
+from ganlab.models.dcgan import DCGANDiscriminator
+from ganlab.models.sngan import SNGANDiscriminator
 
 
 class Bare(Discriminator):

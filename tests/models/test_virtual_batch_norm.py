@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.models.virtual_batch_norm import ReferenceBatch, VirtualBatchNorm
+from ganlab.layers.virtual_batch_norm import ReferenceBatch, VirtualBatchNorm
 
 
 class Network(nn.Module):

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from ganlab.models import winograd
+from ganlab.layers import winograd
+from ganlab.layers.spectral_norm import SpectralNorm, apply_spectral_norm
+from ganlab.layers.winograd import SameConv2d, convolve, correlate, set_winograd
 from ganlab.models.sngan import SNGANDiscriminator, SNGANGenerator
-from ganlab.models.spectral_norm import SpectralNorm, apply_spectral_norm
-from ganlab.models.winograd import SameConv2d, convolve, correlate, set_winograd
 
 Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganlab.assembly import build_module
+from ganlab.build.module import build_module
 from ganlab.cli import compose_config
 from ganlab.noise import Noise
 from tests.models.test_every_model import MODELS, options

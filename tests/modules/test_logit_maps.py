@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from ganlab.auxiliary.feature_matching import FeatureMatching
 from ganlab.auxiliary.mismatched import Mismatched
 from ganlab.auxiliary.pulling_away import PullingAway
-from ganlab.balance import AccuracyBalance
+from ganlab.constraints.gradient_normalization import GradientNormalization
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement, Update, mean_logits
 from ganlab.losses.relativistic_average import RelativisticAverage, RelativisticAverageHinge
 from ganlab.losses.relativistic_pairing import RelativisticPairing
-from ganlab.modules.adversarial import GANModule, _Batch
-from ganlab.modules.generative import Optimization
 from ganlab.noise import Noise
-from ganlab.penalties.gradient_normalization import GradientNormalization
 from ganlab.penalties.r1 import R1
 from ganlab.sampling import LatentLangevin, RejectionSampling, Sampler
+from ganlab.training.adversarial import GANModule, _Batch
+from ganlab.training.balance import AccuracyBalance
+from ganlab.training.generative import Optimization
 from tests.modules.test_ways_of_computing import SmallGenerator, trained
 
 SIDE = 4

@@ -13,10 +13,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, distributed
 
-from ganlab.assembly import build_module
-from ganlab.build import build_trainer
+from ganlab.build.module import build_module
+from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
-from ganlab.config import Config
+from ganlab.config.schema import Config
 from ganlab.paths import conf_dir
 
 MODELS = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))

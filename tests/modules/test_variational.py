@@ -9,11 +9,11 @@ import torch
 from plain_fit import fit
 from torch import Tensor, nn
 
-from ganlab.ema import GeneratorEMA
 from ganlab.interfaces import Encoder
 from ganlab.losses.elbo import GaussianELBO
-from ganlab.modules.generative import Optimization
-from ganlab.modules.variational import VAEModule
+from ganlab.training.ema import GeneratorEMA
+from ganlab.training.generative import Optimization
+from ganlab.training.variational import VAEModule
 from tests.test_module import LinearGenerator, sgd, weights
 
 BATCH, RATE = 4, 0.01

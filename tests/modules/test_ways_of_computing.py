@@ -11,16 +11,16 @@ from plain_fit import fit
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from ganlab.assembly import build_module
 from ganlab.augment.diffaugment import Color, Translation
+from ganlab.build.module import build_module
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator, Generator, Judgement
+from ganlab.layers.spectral_norm import SpectralNorm, apply_spectral_norm
 from ganlab.losses.nonsaturating import NonSaturating
-from ganlab.models.spectral_norm import SpectralNorm, apply_spectral_norm
-from ganlab.modules.adversarial import GANModule
-from ganlab.modules.generative import GenerativeModule, Optimization
 from ganlab.penalties.wgan_gp import WGANGP
+from ganlab.training.adversarial import GANModule
+from ganlab.training.generative import GenerativeModule, Optimization
 from tests.models.test_every_model import options
 
 BATCH = 8
@@ -130,8 +130,8 @@ def test_joint_pass_is_two_passes() -> None:
 
 def test_joint_pass_splits_all_that_d_says() -> None:
     """Catches: features or class scores of the wrong half; parts that D does not give."""
-    from ganlab.modules.adversarial import _Batch
     from ganlab.noise import Noise
+    from ganlab.training.adversarial import _Batch
 
     labels = torch.tensor([0, 1])
     batch = _Batch(torch.zeros(2, 5), torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), labels, Noise(0))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ganlab.constraints.gradient_normalization import GradientNormalization
 from ganlab.interfaces import Discriminator, Judgement
-from ganlab.penalties.gradient_normalization import GradientNormalization
 from ganlab.penalties.r1 import R1
 
 

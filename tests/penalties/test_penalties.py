@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ganlab.constraints.weight_clipping import WeightClipping
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Penalty
 from ganlab.noise import Noise
 from ganlab.penalties.r1 import R1
-from ganlab.penalties.weight_clipping import WeightClipping
 from ganlab.penalties.wgan_gp import WGANGP
 
 SHAPE = (3, 2, 2, 3)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganlab.reading.curves import MAX_POINTS, Curves
-from ganlab.reading.lines import Cursor
+from ganlab.runs.reading.curves import MAX_POINTS, Curves
+from ganlab.runs.reading.lines import Cursor
 
 
 def lines_of(num: int, seed: int = 0) -> list[dict[str, Any]]:

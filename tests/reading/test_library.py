@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from ganlab.errors import DataError
-from ganlab.reading import library as library_module
-from ganlab.reading.cache import Cache
-from ganlab.reading.library import Library
+from ganlab.runs.reading import library as library_module
+from ganlab.runs.reading.cache import Cache
+from ganlab.runs.reading.library import Library
 
 
 def make_run(path: Path, seed: int = 0) -> Path:

@@ -7,10 +7,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ganlab.batch import global_mean
 from ganlab.interfaces import Augment, Constraint, Penalty, VariationalLoss
-from ganlab.modules.adversarial import GANModule
 from ganlab.noise import Noise
+from ganlab.numerics.whole_batch import global_mean
+from ganlab.training.adversarial import GANModule
 
 
 class Lightening(nn.Module, Augment):

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ganlab.cli import compose_config
-from ganlab.identity import identity
-from ganlab.redaction import REDACTED, is_secret_name, redact, redact_argument
-from ganlab.tracking import provenance
-from ganlab.tracking.provenance import describe_differences, environment, git_tree, packages, write_provenance
+from ganlab.config.identity import identity
+from ganlab.config.redaction import REDACTED, is_secret_name, redact, redact_argument
+from ganlab.runs import provenance
+from ganlab.runs.provenance import describe_differences, environment, git_tree, packages, write_provenance
 from ganlab.train import train
 
 CANARY = "canary-0123456789"

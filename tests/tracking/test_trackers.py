@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ganlab.cli import compose_config
-from ganlab.config import Config
+from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
 from ganlab.tracking.background import Background
 from ganlab.tracking.tracker import Tracker, Trackers

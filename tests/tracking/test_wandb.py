@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from ganlab.checkpoint import load_checkpoint
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
-from ganlab.tracking.run_folder import RunFolder
+from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.tracking.tracker import Trackers
 from ganlab.tracking.wandb import WandbTracker
 from ganlab.train import train
@@ -287,7 +287,7 @@ def test_real_wandb_keeps_a_run(
     """Catches: settings or calls that the real W&B refuses, an artifact left out; least and largest of what is no
     score, a best that is turned round, or that of the last resumption alone."""
     from ganlab.callbacks import evaluate
-    from ganlab.metrics.evaluation import Score
+    from ganlab.scoring.evaluation import Score
 
     values = iter([5.0, 3.0, 4.0, 3.5])
 

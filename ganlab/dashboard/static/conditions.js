@@ -1,4 +1,4 @@
-// The language that chooses runs, as in ganlab/reading/conditions.py: `loss=hinge lr<1e-3 status!=failed`.
+// The language that chooses runs, as in ganlab/runs/reading/conditions.py: `loss=hinge lr<1e-3 status!=failed`.
 
 const term = /^([\w.]+)(!=|<=|>=|=|<|>)(.+)$/;
 const orders = { "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b };

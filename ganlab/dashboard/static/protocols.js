@@ -1,4 +1,4 @@
-// Why scores may not be ranked, in words (the rule of ganlab/protocols.py).
+// Why scores may not be ranked, in words (the rule of ganlab/runs/protocols.py).
 
 /** The fields in which protocols differ, each by its name, in words, and with its values. */
 export function saidDifferences(protocols, words) {

@@ -1,4 +1,4 @@
-// The runs: what differs between them, and which of their scores may be ranked (the rule of ganlab/comparison.py).
+// The runs: what differs between them, and which of their scores may be ranked (the rule of ganlab/runs/comparison.py).
 
 import { parseFilter } from "./conditions.js";
 import { saidDifferences } from "./protocols.js";

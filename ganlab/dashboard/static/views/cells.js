@@ -5,7 +5,7 @@ import { h, tag } from "../elements.js";
 import { formatCount } from "../format.js";
 import { loadPicture } from "./pictures.js";
 
-const gap = 2; // pixels between samples of a grid, as ganlab.images.make_grid lays them
+const gap = 2; // pixels between samples of a grid, as ganlab.modalities.images.make_grid lays them
 const side = 72;
 
 /**

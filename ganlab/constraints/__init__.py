@@ -1,0 +1,1 @@
+"""What keeps D within a set of functions: one paper, one file."""

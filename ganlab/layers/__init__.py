@@ -1,0 +1,1 @@
+"""What several models share: blocks, conditioning, resampling, and how weights are normalised."""

@@ -1,0 +1,1 @@
+"""How numbers are computed: in which precision, whether the same each time, over which ranks."""

@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import Tensor
 from tqdm import tqdm
 
-from ganlab.drawing.pictures import draw, origin, save_picture
+from ganlab.drawing.contract import Drawing, Shown
+from ganlab.drawing.pictures import origin, save_picture
 from ganlab.errors import StorageError
 from ganlab.files import is_disk_full
 from ganlab.runs.folder import RunFolder
@@ -20,13 +21,15 @@ from ganlab.training.generative import GenerativeModule
 class Samples(pl.Callback):
     """Writes `samples/<g_step>.png` before training, every few iterations, and at the end.
 
+    Where a still is not enough, what is played lies in the folder `samples/<g_step>`.
+
     Args:
         run: the run folder.
-        tracker: gets the picture too.
+        tracker: gets the picture and the recordings too.
         seed: of the run; the latents are fixed by it.
         every_g_steps: `None` for only before training and at its end.
         num: images in the grid.
-        reals: points drawn under generated points; `None` for images.
+        drawing: shows samples of this modality.
         facts: what each picture says of itself, besides `g_step`, `seed` and whose weights; nothing that depends on
             the folder or the clock, so that a run made again draws the same bytes.
     """
@@ -38,7 +41,7 @@ class Samples(pl.Callback):
         seed: int,
         every_g_steps: int | None,
         num: int,
-        reals: Tensor | None,
+        drawing: Drawing,
         facts: Mapping[str, str],
     ) -> None:
         self._run = run
@@ -46,7 +49,7 @@ class Samples(pl.Callback):
         self._seed = seed
         self._every = every_g_steps
         self._num = num
-        self._reals = reals
+        self._drawing = drawing
         self._facts = facts
         self._drawn_g_step: int | None = None
 
@@ -77,9 +80,11 @@ class Samples(pl.Callback):
         sampler = Sampler(module.sampling_generator, "samples", self._seed, self._num)
         weights = "raw" if module.ema is None else "ema"
         info = origin(**self._facts, generator=weights, g_step=g_step, seed=self._seed)
-        picture = draw(sampler(0, self._num), self._reals)
+        shown = Shown(sampler(0, self._num))
+        picture = self._drawing.still(shown)
         try:
-            save_picture(picture, path, info)
+            recorded = self._record(shown, path.with_suffix(""))
+            save_picture(picture, path, info)  # last: who sees it finds its recordings
         except OSError as error:
             if not is_disk_full(error):
                 raise StorageError(
@@ -90,4 +95,17 @@ class Samples(pl.Callback):
             )
             return
         self._tracker.log_image(g_step, "samples", path)
+        if recorded:
+            self._tracker.log_recordings(g_step, "samples", recorded)
         self._drawn_g_step = g_step
+
+    def _record(self, shown: Shown, folder: Path) -> list[Path]:
+        """Writes what is played; a folder that is there from before a resumption keeps nothing else."""
+        recordings = {folder / each.name: each for each in self._drawing.recordings(shown)}
+        if recordings:
+            folder.mkdir(exist_ok=True)
+            for left in set(folder.iterdir()) - recordings.keys():
+                left.unlink()
+        for path, recording in recordings.items():
+            recording.write(path)
+        return list(recordings)

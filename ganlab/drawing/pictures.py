@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _CANVAS_PIXELS = 512
-_REAL_COLOUR, _FAKE_COLOUR = (170, 170, 170), (200, 30, 60)
+REAL_COLOUR, FAKE_COLOUR = (170, 170, 170), (200, 30, 60)
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 HEAD_BYTES = 1 << 16
@@ -75,8 +75,8 @@ def draw(fakes: Tensor, reals: Tensor | None = None, num_columns: int | None = N
         num_columns: of the grid; default: a square.
     """
     if tuple(fakes.shape[1:]) == (2, 1, 1):
-        return _scatter(fakes, reals)
-    return to_picture(make_grid(_visible_channels(to_uint8(fakes.cpu())), num_columns))
+        return scatter(fakes, reals)
+    return to_picture(make_grid(visible_channels(to_uint8(fakes.cpu())), num_columns))
 
 
 def to_picture(image: Tensor) -> "Image":
@@ -129,6 +129,21 @@ def save_movie(
     writers[path.suffix](frames, path, frames_per_second, comment)
 
 
+def as_gif(path: Path) -> bytes:
+    """Returns an MP4 as a GIF, for what shows no other movies.
+
+    Raises:
+        ConfigurationError: without `imageio-ffmpeg`.
+        StorageError: if it cannot be read.
+    """
+    colours = "split[one][two];[one]palettegen[colours];[two][colours]paletteuse"
+    words = [_ffmpeg(path), "-v", "error", "-i", str(path), "-vf", colours, "-f", "gif", "-"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    if done.returncode:
+        raise StorageError(f"{path}: ffmpeg cannot read it ({_last_words(done.stderr)})")
+    return done.stdout
+
+
 def _save_gif(frames: Sequence["Image"], path: Path, frames_per_second: int, comment: str) -> None:
     with atomic_path(path) as part:
         frames[0].save(
@@ -154,8 +169,11 @@ def _save_mp4(frames: Sequence["Image"], path: Path, frames_per_second: int, com
         words = [program, "-v", "error", "-y", *raw, "-i", "-", *coded, "-metadata", f"comment={comment}"]
         done = subprocess.run([*words, str(part)], input=arrays.tobytes(), capture_output=True, check=False)
         if done.returncode:
-            reason = " ".join(done.stderr.decode(errors="replace").split())[-200:]
-            raise StorageError(f"{path}: ffmpeg cannot write it ({reason})")
+            raise StorageError(f"{path}: ffmpeg cannot write it ({_last_words(done.stderr)})")
+
+
+def _last_words(said: bytes) -> str:
+    return " ".join(said.decode(errors="replace").split())[-200:]
 
 
 def _ffmpeg(path: Path) -> str:
@@ -170,16 +188,17 @@ def _ffmpeg(path: Path) -> str:
         ) from error
 
 
-def _visible_channels(images: Tensor) -> Tensor:
+def visible_channels(images: Tensor) -> Tensor:
     """Keeps what a screen can show: one channel as grey, three as colour, else the first one."""
     return images if images.shape[1] in (1, 3) else images[:, :1]
 
 
-def _scatter(fakes: Tensor, reals: Tensor | None) -> "Image":
+def scatter(fakes: Tensor, reals: Tensor | None) -> "Image":
+    """Draws points of the plane, `(N, 2, 1, 1)` in `[-1, 1]`, over real ones where there are some."""
     from PIL import Image
 
     canvas = np.full((_CANVAS_PIXELS, _CANVAS_PIXELS, 3), 255, dtype=np.uint8)
-    for points, colour in ((reals, _REAL_COLOUR), (fakes, _FAKE_COLOUR)):
+    for points, colour in ((reals, REAL_COLOUR), (fakes, FAKE_COLOUR)):
         if points is None:
             continue
         x, y = points.detach().float().cpu().flatten(1).clamp(-1, 1).unbind(1)

@@ -51,6 +51,15 @@ class Tracker(ABC):
     def log_image(self, g_step: int, name: str, path: Path) -> None:
         """Records a PNG file."""
 
+    def log_recordings(self, g_step: int, name: str, paths: Sequence[Path]) -> None:  # noqa: B027
+        """Records files that are played or read, each in a type of its own; by default none.
+
+        Args:
+            g_step: of the generator.
+            name: of all of them; that of each is `name/<its stem>`.
+            paths: sound (`.wav`), films (`.mp4`, `.gif`) and lines of text (`.txt`).
+        """
+
     def interrupted(self, exit_status: int) -> None:  # noqa: B027
         """Takes note that the run was asked to end, and may go on later: `finish` is next.
 
@@ -97,6 +106,10 @@ class Trackers(Tracker):
     def log_image(self, g_step: int, name: str, path: Path) -> None:
         """Passes an image on."""
         self._each(lambda tracker: tracker.log_image(g_step, name, path))
+
+    def log_recordings(self, g_step: int, name: str, paths: Sequence[Path]) -> None:
+        """Passes recordings on."""
+        self._each(lambda tracker: tracker.log_recordings(g_step, name, paths))
 
     def interrupted(self, exit_status: int) -> None:
         """Passes on that the run was asked to end."""

@@ -145,6 +145,10 @@ class WandbTracker(Tracker):
         """Logs a PNG file as an image on the `g_step` axis."""
         self._send("image", g_step=g_step, name=name, path=str(path.resolve()))
 
+    def log_recordings(self, g_step: int, name: str, paths: Sequence[Path]) -> None:
+        """Logs sound and films as what W&B plays, and texts as tables of lines, on the `g_step` axis."""
+        self._send("recordings", g_step=g_step, name=name, paths=[str(path.resolve()) for path in paths])
+
     def interrupted(self, exit_status: int) -> None:
         """Has the run shown as pre-empted, as W&B calls what was asked to end and may go on, and not as failed."""
         self._send("preempt", exit_status=exit_status)

@@ -66,6 +66,22 @@ class Mirror:
 
         self._run.log({"g_step": g_step, name: wandb.Image(path)})
 
+    def recordings(self, g_step: int, name: str, paths: list[str]) -> None:
+        """Logs files that are played or read."""
+        import wandb
+
+        def lines(path: Path) -> Any:
+            return wandb.Table(columns=["text"], data=[[line] for line in path.read_text().split("\n")[:-1]])
+
+        kinds = {
+            ".wav": lambda path: wandb.Audio(str(path)),
+            ".mp4": lambda path: wandb.Video(str(path), format="mp4"),
+            ".gif": lambda path: wandb.Video(str(path), format="gif"),
+            ".txt": lines,
+        }
+        shown = {f"{name}/{path.stem}": kinds[path.suffix](path) for path in map(Path, paths)}
+        self._run.log({"g_step": g_step, **shown})
+
     def table(self, name: str, columns: list[str | int], rows: list[list[Any]]) -> None:
         """Logs a table."""
         import wandb

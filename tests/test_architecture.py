@@ -25,7 +25,8 @@ FLAT = {
 
 ROWS = (
     ("__init__", "arrays", "errors", "files", "moved", "noise", "paths", "tables", "threads"),
-    ("interfaces", "modalities", "numerics", "config"),
+    ("interfaces", "numerics", "config"),
+    ("modalities",),
     ("layers", "losses", "penalties", "auxiliary", "augment", "sampling", "drawing"),
     ("constraints", "models", "metrics", "training", "data"),
     ("runs", "scoring"),

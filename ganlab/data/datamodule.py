@@ -14,10 +14,11 @@ from torch.utils.data import DataLoader
 from ganlab.data.batches import Batches, Iterations, ResidentBatches, num_bytes
 from ganlab.data.classes import with_classes_of
 from ganlab.data.order import IterationSampler
-from ganlab.data.source import MAX_CLASSES, Draws, ImageSource, LoadedImages
+from ganlab.data.source import MAX_CLASSES, AtSize, Draws, ImageSource, LoadedSamples, Source
 from ganlab.data.stores import Rows
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import ImageData, StoredBatch
+from ganlab.interfaces.modality import Modality
 
 RESIDENT_BYTES = 1 << 30
 """Images up to this size are put on the device that trains, unless `on_device` says otherwise."""
@@ -38,11 +39,11 @@ class GANDataModule(pl.LightningDataModule):
             no `num_workers` are asked for. The batches are the same.
 
     Args:
-        source: where the images come from.
+        source: where the samples come from.
         name: of the data set in protocols.
-        image_size: height and width in pixels, or one number for both.
-        channels: of the images.
-        batch_size: images in one discriminator update on one device.
+        image_size: height and width in pixels, or one number for both; of an `ImageSource` only.
+        channels: of the images; of an `ImageSource` only.
+        batch_size: samples in one discriminator update on one device.
         labels: whether batches carry labels.
         num_workers: loader processes, for data that do not stay on the device.
         n_critic: discriminator updates in an iteration.
@@ -55,10 +56,10 @@ class GANDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        source: ImageSource,
+        source: Source | ImageSource,
         name: str,
-        image_size: int | Sequence[int],
-        channels: int,
+        image_size: int | Sequence[int] | None,
+        channels: int | None,
         batch_size: int,
         labels: bool,
         num_workers: int,
@@ -69,8 +70,14 @@ class GANDataModule(pl.LightningDataModule):
         super().__init__()
         self.source = source
         self.name = name
-        self.image_size = _height_width(image_size)
-        self.channels = channels
+        if isinstance(source, Source):
+            self._source = source
+        else:
+            if image_size is None or channels is None:
+                raise ConfigurationError("data.image_size and data.channels: both are needed for images")
+            self.image_size = _height_width(image_size)
+            self.channels = channels
+            self._source = AtSize(source, self.image_size, channels)
         self.batch_size = batch_size
         self.labels = labels
         self.num_workers = num_workers
@@ -83,6 +90,13 @@ class GANDataModule(pl.LightningDataModule):
         self.num_classes: int | None = None
         self._splits: dict[str, ImageData] = {}
         self._draws: dict[str, Draws] = {}
+        self._modalities: dict[str, Modality] = {}
+
+    @property
+    def modality(self) -> Modality:
+        """What the samples are, fitted to the training split, which is loaded for it."""
+        self.data("train")
+        return self._modalities["train"]
 
     def data(self, split: str) -> ImageData:
         """Returns the whole split `train` or `test`, loaded at the first call and kept.
@@ -96,8 +110,8 @@ class GANDataModule(pl.LightningDataModule):
         if split not in ("train", "test"):
             raise ConfigurationError(f"there is no split '{split}': data sets have 'train' and 'test'")
         if split not in self._splits:
-            loaded = self.source.load(split, self.image_size, self.channels, self.cache_dir)
-            self._check_loaded(loaded, split)
+            loaded = self._source.load(split, self.cache_dir)
+            self._modalities[split] = self._check_loaded(loaded, split)
             data = image_data(str(self.name), split, loaded)
             self._draws[split] = loaded.draws or _whole(loaded)
             is_own = split == "train" and self.class_names is None
@@ -139,43 +153,35 @@ class GANDataModule(pl.LightningDataModule):
                 f"set data.num_classes={found}"
             )
 
-    def _check_loaded(self, loaded: LoadedImages, split: str) -> None:
+    def _check_loaded(self, loaded: LoadedSamples, split: str) -> Modality:
         """Holds what a source returned, which may be a user's own, against what was asked for."""
-        images, labels, class_names, stored, others, _ = loaded
+        samples, labels, class_names, stored, others, _, modality = loaded
         where = f"{self.name}/{split}: data.source gave"
-        if images.dtype not in (torch.uint8, torch.float32) or not len(images):
+        if modality is None:
             raise DataError(
-                f"{where} {len(images)} images of {images.dtype}; they have to be uint8, one or more"
+                f"{where} no modality: LoadedSamples(..., modality=...) has to say what samples are"
             )
-        if images.shape[1:] != (self.channels, *self.image_size):
-            raise DataError(
-                f"{where} images of shape {tuple(images.shape[1:])}; data.channels and data.image_size ask for"
-                f" {(self.channels, *self.image_size)}: set them to what there is"
-            )
-        for tensor in (images, stored, *others):
+        for domain in (samples, *others):
+            modality.check(domain, where)
+        for tensor in (samples, stored, *others):
             if tensor is not None and tensor.is_floating_point() and not tensor.isfinite().all():
                 raise DataError(f"{where} NaN or infinity: mend or remove it")
-        if stored is not None and len(stored) != len(images):
+        if stored is not None and len(stored) != len(samples):
             raise DataError(
-                f"{where} {len(images)} images and {len(stored)} that are stored beside them; each has to have one"
+                f"{where} {len(samples)} samples and {len(stored)} that are stored beside them; each has to have one"
             )
-        for other in others:
-            if other.dtype != images.dtype or other.shape[1:] != images.shape[1:] or not len(other):
-                raise DataError(
-                    f"{where} another domain with {len(other)} images of {other.dtype} {tuple(other.shape[1:])}; they"
-                    f" have to be as those of the first, {images.dtype} {tuple(images.shape[1:])}, one or more"
-                )
         if labels is None:
-            return
-        if labels.dtype != torch.int64 or labels.shape != (len(images),):
+            return modality
+        if labels.dtype != torch.int64 or labels.shape != (len(samples),):
             raise DataError(
-                f"{where} labels of {labels.dtype} {tuple(labels.shape)}; they have to be int64 ({len(images)},)"
+                f"{where} labels of {labels.dtype} {tuple(labels.shape)}; they have to be int64 ({len(samples)},)"
             )
         limit = len(class_names) or MAX_CLASSES
         if labels.min() < 0 or labels.max() >= limit:
             raise DataError(
                 f"{where} labels from {labels.min()} to {labels.max()}; they have to be from 0 to {limit - 1}"
             )
+        return modality
 
     def prepare_data(self) -> None:
         """Downloads and prepares on one process of each machine; the others then find it done."""
@@ -251,7 +257,7 @@ class GANDataModule(pl.LightningDataModule):
         ]
 
 
-def _whole(loaded: LoadedImages) -> Draws:
+def _whole(loaded: LoadedSamples) -> Draws:
     """Draws the samples as they are."""
     stored = None if loaded.stored is None else Rows(loaded.stored)
     return Draws(Rows(loaded.images), stored, tuple(map(Rows, loaded.others)))
@@ -272,7 +278,7 @@ def _height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def image_data(name: str, split: str, loaded: LoadedImages) -> ImageData:
+def image_data(name: str, split: str, loaded: LoadedSamples) -> ImageData:
     """Names and identifies what a source has loaded."""
     return ImageData(
         name,
@@ -283,14 +289,16 @@ def image_data(name: str, split: str, loaded: LoadedImages) -> ImageData:
         checksum(loaded),
         stored=loaded.stored,
         others=loaded.others,
+        modality=loaded.modality,
     )
 
 
-def checksum(loaded: LoadedImages) -> str:
+def checksum(loaded: LoadedSamples) -> str:
     """SHA-256 of shape, type, images and labels, and of what is stored beside them."""
     images, labels = loaded.images, loaded.labels
     digest = hashlib.sha256(f"{tuple(images.shape)} {images.dtype} {labels is not None}".encode())
-    for tensor in (images, labels):
+    drawn = (images,) if loaded.draws is None else loaded.draws.samples.tensors
+    for tensor in (*drawn, labels):
         if tensor is not None:
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
     for what, tensors in (("stored", (loaded.stored,)), ("other", loaded.others)):

@@ -58,10 +58,10 @@ def open_folder(folder: Path) -> Iterator[Collection]:
         raise DataError(f"{origin} is a file: set data=image_zip if it is a zip archive of images")
     if not os.path.isdir(folder):  # unlike pathlib's, it raises nothing for impossible names
         raise DataError(f"there is no folder {origin}: set data.root to a folder of images")
-    listing = Listing.of(origin, sorted(_walk(folder)), lambda name: _head(folder / name))
+    listing = Listing.of(origin, sorted(walk(folder)), lambda name: _head(folder / name))
 
     def labels() -> Labels:
-        return read_labels(listing, lambda name, limit: _read(folder / name, limit)) or labels_of_folders(
+        return read_labels(listing, lambda name, limit: read_file(folder / name, limit)) or labels_of_folders(
             listing.images
         )
 
@@ -76,8 +76,7 @@ def folder_originals(folder: Path, names: Sequence[str]) -> Originals:
         _check_file(path, MAX_FILE_BYTES)
         return open_image(path)
 
-    fingerprint = "\n".join(_fingerprint(folder / name) for name in names)
-    return Originals(shown(str(folder)), [shown(name) for name in names], read, fingerprint)
+    return Originals(shown(str(folder)), [shown(name) for name in names], read, fingerprint_of(folder, names))
 
 
 def labels_of_folders(names: Sequence[str]) -> Labels:
@@ -91,7 +90,7 @@ def labels_of_folders(names: Sequence[str]) -> Labels:
     return Labels(labels, class_names, "folders")
 
 
-def _walk(top: Path) -> Iterator[str]:
+def walk(top: Path) -> Iterator[str]:
     """Yields the files below a folder, relative to it; hidden folders, with a slash at the end, are not entered.
 
     Links are followed, but not back into a folder that they lie in.
@@ -141,15 +140,24 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _fingerprint(path: Path) -> str:
-    """Identifies a file's content; what cannot be found is told when it is read."""
-    try:
-        return file_fingerprint(path)
-    except (OSError, RuntimeError):  # the latter is pathlib's word for links in a circle
-        return f"{path} is missing"
+def fingerprint_of(folder: Path, names: Sequence[str]) -> str:
+    """Identifies the content of files; what cannot be found is told when it is read."""
+
+    def identify(path: Path) -> str:
+        try:
+            return file_fingerprint(path)
+        except (OSError, RuntimeError):  # the latter is pathlib's word for links in a circle
+            return f"{path} is missing"
+
+    return "\n".join(identify(folder / name) for name in names)
 
 
-def _read(path: Path, max_bytes: int) -> bytes:
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """Returns what a file holds.
+
+    Raises:
+        ValueError: if it is none, or larger than `max_bytes`.
+    """
     _check_file(path, max_bytes)
     return path.read_bytes()
 

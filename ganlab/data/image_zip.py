@@ -53,13 +53,32 @@ def open_zip(path: Path) -> Iterator[Collection]:
     Raises:
         DataError: if it is none, not whole, or holds no images.
     """
-    origin = shown(str(path))
     if os.path.isdir(path):
         raise DataError(
-            f"{origin} is a folder: set data=image_folder, or data.root to a zip archive of images"
+            f"{shown(str(path))} is a folder: set data=image_folder, or data.root to a zip archive of images"
         )
     if not os.path.isfile(path):
-        raise DataError(f"there is no file {origin}: set data.root to a zip archive of images")
+        raise DataError(f"there is no file {shown(str(path))}: set data.root to a zip archive of images")
+    with open_archive(path) as (archive, members):
+        origin = shown(str(path))
+        listing = Listing.of(origin, members, lambda name: _head(archive, members[name]))
+
+        def labels() -> Labels:
+            found = read_labels(listing, lambda name, limit: read_member(archive, members[name], limit))
+            return found or Labels(None, (), "")
+
+        infos = [members[name] for name in listing.images]
+        yield Collection(listing, _originals(archive, origin, infos), labels)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Opens a zip archive of any files, and gives its members by their paths, sorted by the names that are stored.
+
+    Raises:
+        DataError: if it is none, or not whole.
+    """
+    origin = shown(str(path))
     try:
         file = _BoundedFile(io.FileIO(path))
     except OSError as error:
@@ -72,15 +91,7 @@ def open_zip(path: Path) -> Iterator[Collection]:
                 f"{origin} is not a whole zip archive ({reason(error)}): get or make it again"
             ) from error
         with archive:
-            members = _members(archive, origin)
-            listing = Listing.of(origin, members, lambda name: _head(archive, members[name]))
-
-            def labels() -> Labels:
-                found = read_labels(listing, lambda name, limit: _read(archive, members[name], limit))
-                return found or Labels(None, (), "")
-
-            infos = [members[name] for name in listing.images]
-            yield Collection(listing, _originals(archive, origin, infos), labels)
+            yield archive, _members(archive, origin)
 
 
 def zip_originals(archive: zipfile.ZipFile, names: Sequence[str]) -> Originals:
@@ -114,7 +125,7 @@ def _members(archive: zipfile.ZipFile, origin: str) -> dict[str, zipfile.ZipInfo
         end = info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size
     members: dict[str, zipfile.ZipInfo] = {}
     for info in sorted(infos, key=lambda info: info.filename):
-        path = _path(info)
+        path = member_path(info)
         if path.endswith("/"):
             continue
         if members.setdefault(path, info) is not info:
@@ -122,7 +133,7 @@ def _members(archive: zipfile.ZipFile, origin: str) -> dict[str, zipfile.ZipInfo
     return members
 
 
-def _path(info: zipfile.ZipInfo) -> str:
+def member_path(info: zipfile.ZipInfo) -> str:
     """Returns a member's path with forward slashes, which Windows does not always write."""
     name = info.filename
     if not info.flag_bits & _UTF8_NAME and not name.isascii():
@@ -136,10 +147,15 @@ def _path(info: zipfile.ZipInfo) -> str:
 def _originals(archive: zipfile.ZipFile, origin: str, infos: Sequence[zipfile.ZipInfo]) -> Originals:
     return Originals(
         origin=origin,
-        names=[shown(_path(info)) for info in infos],
-        read=lambda index: open_image(io.BytesIO(_read(archive, infos[index], MAX_FILE_BYTES))),
-        fingerprint="\n".join(f"{info.filename} {info.CRC} {info.file_size}" for info in infos),
+        names=[shown(member_path(info)) for info in infos],
+        read=lambda index: open_image(io.BytesIO(read_member(archive, infos[index], MAX_FILE_BYTES))),
+        fingerprint=members_fingerprint(infos),
     )
+
+
+def members_fingerprint(infos: Sequence[zipfile.ZipInfo]) -> str:
+    """Identifies the content of members by the archive's own checksums."""
+    return "\n".join(f"{info.filename} {info.CRC} {info.file_size}" for info in infos)
 
 
 def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -153,7 +169,7 @@ def _head(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         return b""
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> bytes:
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> bytes:
     """Unpacks one member, in pieces: bzip2 and LZMA unpack all that they are given, whatever its size is said to be."""
     if info.file_size > max_bytes:
         raise ValueError(f"{info.file_size:,} bytes when unpacked; at most {max_bytes:,} are read")

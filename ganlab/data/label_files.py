@@ -75,11 +75,11 @@ def read_labels(listing: Listing, read: Callable[[str, int], bytes]) -> Labels |
             continue
         folder = path[: path.rfind("/") + 1]
         if all(image.startswith(folder) for image in listing.images):
-            return _labels(table, where, path, folder, listing.images)
+            return _labels(table, where, path, folder, listing)
         spoke.append(shown(path))
     if spoke:
         raise DataError(
-            f"{spoke[0]} in {listing.origin} holds labels, but not all images lie below its folder"
+            f"{spoke[0]} in {listing.origin} holds labels, but not all {listing.what} lie below its folder"
             f"{f' (and there is {spoke[1]})' if spoke[1:] else ''}: use one such folder, or an archive of it, alone"
         )
     return None
@@ -115,8 +115,9 @@ def _rank(path: str) -> tuple[int, int, str]:
     return LABEL_FILES.index(PurePosixPath(path).name), path.count("/"), path
 
 
-def _labels(table: _Table, where: str, path: str, folder: str, images: Sequence[str]) -> Labels:
+def _labels(table: _Table, where: str, path: str, folder: str, listing: Listing) -> Labels:
     """Finds the label of each image in what a file says."""
+    images = listing.images
     if table.pairs is None:
         return Labels(None, (), shown(path), path)
     by_name = _without_contradiction(table.pairs, where)
@@ -130,7 +131,7 @@ def _labels(table: _Table, where: str, path: str, folder: str, images: Sequence[
             missing.append(image)
     if missing:
         raise DataError(
-            f"{where} has no label for {len(missing)} of {len(images)} images, such as {shown(missing[0])}"
+            f"{where} has no label for {len(missing)} of {len(images)} {listing.what}, such as {shown(missing[0])}"
         )
     class_names = _given_names(table.class_names, where)
     texts = [value for value in values if isinstance(value, str)]

@@ -90,6 +90,36 @@ class Listing:
     hidden: list[str]
     """Hidden files and folders, and those of the operating system; a folder ends with a slash."""
 
+    what: str = "images"
+    """What `images` are, where they are none, for messages."""
+
+    @classmethod
+    def of_kind(cls, origin: str, paths: Iterable[str], what: str, suffixes: tuple[str, ...]) -> "Listing":
+        """Sorts paths out, keeping their order, where other files than images are wanted.
+
+        Args:
+            origin: the folder or archive.
+            paths: of its files.
+            what: is wanted, in the plural.
+            suffixes: of the files that are wanted, in lower case.
+
+        Raises:
+            DataError: if none is among them.
+        """
+        listing = cls(origin, [], [], [], [], what)
+        for path in paths:
+            if is_hidden(path):
+                listing.hidden.append(path)
+            elif path.lower().endswith(suffixes):
+                listing.images.append(path)
+            elif PurePosixPath(path).name in LABEL_FILES:
+                listing.label_files.append(path)
+            else:
+                listing.others.append(path)
+        if not listing.images:
+            raise DataError(f"{origin} holds no {what} ({', '.join(suffixes)}){listing._found()}")
+        return listing
+
     @classmethod
     def of(cls, origin: str, paths: Iterable[str], head: Callable[[str], bytes]) -> "Listing":
         """Sorts paths out, keeping their order. The grids that `ganlab sample` puts beside its samples are no images.
@@ -115,14 +145,15 @@ class Listing:
             else:
                 listing.others.append(path)
         if not listing.images:
-            left_out = listing.others + listing.hidden + listing.label_files
-            found = (
-                f"; it holds {len(left_out):,} other files, such as {shown(left_out[0])}" if left_out else ""
-            )
             raise DataError(
-                f"{origin} holds no images (.png, .jpg, .webp, .gif, .tif and the other kinds that Pillow reads){found}"
+                f"{origin} holds no images (.png, .jpg, .webp, .gif, .tif and the other kinds that Pillow reads)"
+                f"{listing._found()}"
             )
         return listing
+
+    def _found(self) -> str:
+        left_out = self.others + self.hidden + self.label_files
+        return f"; it holds {len(left_out):,} other files, such as {shown(left_out[0])}" if left_out else ""
 
     def warn_of_unread_pictures(self) -> None:
         """Tells on standard error how many pictures are left out because their kind is not read."""

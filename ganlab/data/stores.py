@@ -18,8 +18,13 @@ class Store(ABC):
 
     @property
     @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that samples are taken out of."""
+
+    @property
     def num_bytes(self) -> int:
         """What the samples take in memory, or in a file that is mapped."""
+        return sum(tensor.nbytes for tensor in self.tensors)
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -49,8 +54,8 @@ class Rows(Store):
         self._samples = samples
 
     @property
-    def num_bytes(self) -> int:
-        return self._samples.nbytes
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self._samples,)
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -77,8 +82,8 @@ class Crops(Store):
         self._size = size
 
     @property
-    def num_bytes(self) -> int:
-        return self._images.nbytes
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self._images,)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -136,8 +141,8 @@ class Segments(Store):
         self._parts = torch.arange(len(self.recordings), device=lengths.device) - first[self.recordings]
 
     @property
-    def num_bytes(self) -> int:
-        return self._flat.nbytes
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self._flat, self._lengths
 
     def __len__(self) -> int:
         return len(self.recordings)

@@ -8,6 +8,7 @@ of the plane are images of shape `(2, 1, 1)`.
 from ganlab.interfaces.data import ImageData, StoredBatch
 from ganlab.interfaces.losses import AdversarialLoss, VariationalLoss
 from ganlab.interfaces.metrics import FeatureExtractor, Features
+from ganlab.interfaces.modality import Modality
 from ganlab.interfaces.networks import (
     Discriminator,
     DrawsConditions,
@@ -34,6 +35,7 @@ __all__ = [
     "HasCodes",
     "ImageData",
     "Judgement",
+    "Modality",
     "Penalty",
     "StoredBatch",
     "Update",

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ganlab.interfaces.modality import Modality
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -28,6 +30,8 @@ class ImageData:
     """`(N, ...)`, what is stored beside each sample (the picture to translate from), or `None`."""
     others: tuple[Tensor, ...] = ()
     """Samples of other domains, unpaired: each `(M, ...)`, with an M of its own."""
+    modality: Modality | None = None
+    """What the samples are; `None`: images of whatever size they have."""
 
 
 class StoredBatch(NamedTuple):

@@ -1,11 +1,15 @@
-"""Conversions between the two forms of images (float32 in `[-1, 1]`, uint8 in `[0, 255]`), flips and grids."""
+"""Images and points of the plane; conversions between the two forms of images (float32 in `[-1, 1]`, uint8 in
+`[0, 255]`), flips and grids."""
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ganlab.errors import DivergedError
+from ganlab.errors import DataError, DivergedError
+from ganlab.interfaces.modality import Modality
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -70,3 +74,64 @@ def make_grid(images: Tensor, num_columns: int | None = None, gap: int = 2) -> T
         top, left = place // num_columns * (height + gap), place % num_columns * (width + gap)
         grid[:, top : top + height, left : left + width] = images[place]
     return grid
+
+
+@dataclass(frozen=True)
+class Image(Modality):
+    """Pictures: `(N, channels, height, width)`, stored as uint8 in `[0, 255]`, seen in `[-1, 1]`.
+
+    Args:
+        height, width: in pixels.
+        channels: 1 (grey) or 3 (RGB).
+    """
+
+    height: int
+    width: int
+    channels: int
+    name: ClassVar[str] = "image"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.channels, self.height, self.width
+
+    def normalize(self, stored: Tensor) -> Tensor:
+        return to_float(stored)
+
+    def denormalize(self, samples: Tensor) -> Tensor:
+        return to_uint8(samples)
+
+    def check(self, stored: Tensor, where: str) -> None:
+        """See `Modality.check`; float32 in `[-1, 1]` is taken too."""
+        if stored.dtype not in (torch.uint8, torch.float32) or not len(stored):
+            raise DataError(
+                f"{where} {len(stored)} images of {stored.dtype}; they have to be uint8, one or more"
+            )
+        if stored.shape[1:] != self.shape:
+            raise DataError(
+                f"{where} images of shape {tuple(stored.shape[1:])}; data.channels and data.image_size ask for"
+                f" {self.shape}: set them to what there is"
+            )
+
+
+@dataclass(frozen=True)
+class Points(Modality):
+    """Points of the plane, as images of one pixel: float32 `(N, 2, 1, 1)` in `[-1, 1]`, stored and seen alike."""
+
+    name: ClassVar[str] = "points"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return 2, 1, 1
+
+    def normalize(self, stored: Tensor) -> Tensor:
+        return stored.to(torch.get_default_dtype())
+
+    def denormalize(self, samples: Tensor) -> Tensor:
+        return samples.float()
+
+    def check(self, stored: Tensor, where: str) -> None:
+        if stored.dtype != torch.float32 or stored.shape[1:] != self.shape or not len(stored):
+            raise DataError(
+                f"{where} {len(stored)} samples of {stored.dtype} {tuple(stored.shape[1:])}; points of the plane are"
+                f" float32 {self.shape}, one or more"
+            )

@@ -225,11 +225,11 @@ def test_ranks_share_the_order_of_other_domains() -> None:
     [
         (
             {"stored": torch.zeros(39, 1, 2, 2, dtype=torch.uint8)},
-            "40 images and 39 that are stored beside them",
+            "40 samples and 39 that are stored beside them",
         ),
         (
             {"others": (torch.zeros(9, 3, 2, 2, dtype=torch.uint8),)},
-            "another domain with 9 images of torch.uint8",
+            r"images of shape \(3, 2, 2\); data\.channels and",
         ),
         ({"stored": torch.full((40, 2), float("nan"))}, "NaN or infinity"),
     ],

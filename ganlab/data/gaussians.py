@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ganlab.data.source import ImageSource, LoadedImages
 from ganlab.errors import ConfigurationError
+from ganlab.modalities.images import Points
 from ganlab.noise import mix
 
 
@@ -88,4 +89,5 @@ def _draw(name: str, split: str, centers: Tensor, std: float, num_points: int) -
     labels = torch.arange(num_points) % len(centers)
     points = centers[labels] + std * torch.randn(num_points, 2, generator=generator)
     images = points.clamp(-1, 1).view(num_points, 2, 1, 1)
-    return LoadedImages(images, labels, tuple(f"mode {number}" for number in range(len(centers))))
+    names = tuple(f"mode {number}" for number in range(len(centers)))
+    return LoadedImages(images, labels, names, modality=Points())

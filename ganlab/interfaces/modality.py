@@ -1,12 +1,13 @@
 """The contract of a modality: what a sample is, as it is stored and as networks see it."""
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 
+@dataclass(frozen=True)
 class Modality(ABC):
     """What samples are, and how those that are stored become those that networks see, and back.
 
@@ -45,8 +46,7 @@ class Modality(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Returns `_target_` and arguments, as plain values, from which an equal modality is made."""
-        assert fields(self)  # type: ignore[arg-type]
-        return {"_target_": f"{type(self).__module__}.{type(self).__qualname__}", **_plain(asdict(self))}  # type: ignore[call-overload]
+        return {"_target_": f"{type(self).__module__}.{type(self).__qualname__}", **_plain(asdict(self))}
 
 
 def _plain(value: Any) -> Any:

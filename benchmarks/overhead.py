@@ -1,13 +1,16 @@
 """What does ganlab's loop cost beyond the arithmetic of an iteration?
 
 usage: python benchmarks/overhead.py [recipes=ring2d,quickstart] [rounds=200,30] [g_steps=20] [threads=2]
-       [profile=] [out=benchmarks/results/overhead_loop]
+       [floor_rounds=100] [profile=] [out=benchmarks/results/overhead_loop]
 
 Trains each recipe as `python -m ganlab.train experiment=RECIPE logger=jsonl metrics=none` does, with all its callbacks
 and at its own cadences, and after every `g_steps` iterations lets a bare loop do as many: the same classes of networks
 from the same weights, the same loss, penalty, average, optimisers and batch size, images in memory, and nothing else.
 No line is written, nothing can be resumed, and no loss is looked at. Both loops share one process, so that
 whatever else the machine does meets both alike.
+
+What Lightning takes by itself is measured in the same way: its manual optimisation of two single weights, which is all
+but arithmetic, beside the same updates without it. No loop that stands on it can be nearer to a bare one.
 
 "median" is the median over rounds of what ganlab reaches of the bare loop's iterations per second: iterations that
 train and write log lines. "all" takes every round together, those with a picture or a checkpoint too. With
@@ -17,6 +20,7 @@ train and write log lines. "all" takes every round together, those with a pictur
 
 import copy
 import cProfile
+import itertools
 import json
 import statistics
 import tempfile
@@ -27,7 +31,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from about import about, read_options
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ganlab.build.module import build_module
 from ganlab.build.run import build_callbacks, build_data, build_trainer
@@ -35,11 +40,13 @@ from ganlab.cli import compose_config
 from ganlab.modalities.images import to_float
 from ganlab.runs.resumption import make_plan
 from ganlab.training.adversarial import GANModule
+from ganlab.training.hooks import FullPrecision, NoProfiler
 
 DEFAULTS = {
     "recipes": "ring2d,quickstart",
     "rounds": "200,30",
     "g_steps": "20",
+    "floor_rounds": "100",
     "threads": "2",
     "profile": "",
     "out": "benchmarks/results/overhead_loop",
@@ -113,7 +120,7 @@ class Turns(pl.Callback):
         g_steps: iterations of a round.
     """
 
-    def __init__(self, bare: BareLoop, g_steps: int) -> None:
+    def __init__(self, bare: "BareLoop | TwoWeights", g_steps: int) -> None:
         self.bare, self.g_steps = bare, g_steps
         self.done = 0
         self.seconds: dict[str, list[float]] = {"ganlab": [], "bare": []}
@@ -169,6 +176,50 @@ def run(recipe: str, num_rounds: int, g_steps: int, profile: str) -> dict[str, l
     return {name: values[1:] for name, values in turns.seconds.items()}
 
 
+class TwoWeights(pl.LightningModule):
+    """Two updates an iteration, as a GAN's, of one weight each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.weights = nn.ParameterList([nn.Parameter(torch.zeros(1)) for _each in range(2)])
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [torch.optim.Adam([weight], fused=True) for weight in self.weights]
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> None:
+        for optimizer, weight in zip(self.optimizers(), self.weights, strict=True):
+            optimizer.zero_grad()
+            self.manual_backward(weight.sum())
+            optimizer.step()
+
+    def iterate(self) -> None:
+        """Does the same with the optimisers that Lightning wraps."""
+        for optimizer, weight in zip(self.trainer.optimizers, self.weights, strict=True):
+            optimizer.zero_grad()
+            weight.sum().backward()
+            optimizer.step()
+
+
+def lightning_alone(num_rounds: int, g_steps: int) -> dict[str, list[float]]:
+    """Measures Lightning's own part of an iteration, with the plugin and the profiler that ganlab gives it."""
+    module = TwoWeights()
+    turns = Turns(module, g_steps)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_steps=2 * (num_rounds + 1) * g_steps,
+        callbacks=[turns],
+        plugins=[FullPrecision()],
+        profiler=NoProfiler(),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, itertools.repeat(torch.zeros(1)))
+    return {name: values[1:] for name, values in turns.seconds.items()}
+
+
 def processor() -> str:
     """Names the processor, and whether it has AVX-512."""
     facts = dict(line.partition(":")[::2] for line in Path("/proc/cpuinfo").read_text().splitlines())
@@ -189,14 +240,15 @@ def main() -> None:
         recipe: run(recipe, rounds[recipe], int(options["g_steps"]), options["profile"]) for recipe in recipes
     }
     if not options["profile"]:
+        seconds["Lightning alone"] = lightning_alone(int(options["floor_rounds"]), int(options["g_steps"]))
         write(options, facts, seconds)
 
 
 def write(options: dict[str, str], facts: dict[str, str], seconds: dict[str, dict[str, list[float]]]) -> None:
     """Prints the table and keeps the result."""
     table = [
-        "| recipe | ganlab, ms | bare, ms | of its iterations/s: median | quartiles | all | rounds |",
-        "|---|---|---|---|---|---|---|",
+        "| recipe | ganlab, ms | bare, ms | more, ms | of its iterations/s: median | quartiles | all | rounds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for recipe, loops in seconds.items():
         milliseconds = {
@@ -205,8 +257,9 @@ def write(options: dict[str, str], facts: dict[str, str], seconds: dict[str, dic
         ratios = [bare / own for own, bare in zip(loops["ganlab"], loops["bare"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         together = sum(loops["bare"]) / sum(loops["ganlab"])
+        added = milliseconds["ganlab"] - milliseconds["bare"]
         table.append(
-            f"| {recipe} | {milliseconds['ganlab']:.3f} | {milliseconds['bare']:.3f} | **{middle:.3f}** "
+            f"| {recipe} | {milliseconds['ganlab']:.3f} | {milliseconds['bare']:.3f} | {added:.3f} | **{middle:.3f}** "
             f"| {low:.3f} to {high:.3f} | {together:.3f} | {len(ratios)} |"
         )
     out = Path(options["out"])

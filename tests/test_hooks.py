@@ -1,5 +1,6 @@
 """Lightning's hooks around an update: called where somebody listens, and nobody else is asked."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from ganlab.build.run import build_trainer
 from ganlab.cli import compose_config
 from ganlab.training.adversarial import GANModule
-from ganlab.training.hooks import FullPrecision
+from ganlab.training.hooks import FullPrecision, seek_no_absent_gpu
 from tests.test_module import make, weights
 
 HOOKS = FullPrecision.AROUND_AN_UPDATE
@@ -94,3 +95,23 @@ def test_a_run_trains_in_the_precision_that_it_names(precision: str) -> None:
     assert isinstance(trainer.precision_plugin, FullPrecision) == (precision == "32-true")
     with trainer.profiler.profile("an action"):
         pass
+
+
+@pytest.mark.parametrize("there_are_gpus", [True, False])
+def test_absent_gpus_are_not_sought_in_each_update(
+    there_are_gpus: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a library looked for in each step of Adam where it is not, or forks made unsafe where there is a GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there_are_gpus)
+    environment = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "other": "kept"}
+    seek_no_absent_gpu(environment)
+    assert ("PYTORCH_NVML_BASED_CUDA_CHECK" in environment) == there_are_gpus
+    assert environment["other"] == "kept"
+
+
+def test_a_run_without_gpus_does_not_seek_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a trainer that leaves Lightning's way of looking."""
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    build_trainer(compose_config("trainer=cpu"), [])
+    assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in os.environ

@@ -56,7 +56,7 @@ from ganlab.paths import cache_dir
 from ganlab.runs.resumption import Plan
 from ganlab.scoring.evaluation import Evaluation
 from ganlab.tracking.tracker import Trackers
-from ganlab.training.hooks import FullPrecision, NoProfiler
+from ganlab.training.hooks import FullPrecision, NoProfiler, seek_no_absent_gpu
 from ganlab.training.launch import read_launch
 from ganlab.training.strategy import PerOptimizerDDPStrategy
 
@@ -239,6 +239,7 @@ def build_trainer(config: Config, callbacks: list[pl.Callback]) -> pl.Trainer:
     precision = cast(Literal["32-true", "bf16-mixed", "16-mixed"] | None, options["precision"])
     if precision == "32-true":  # which Lightning takes by name or as a plugin, not both
         precision, plugins = None, [*plugins, FullPrecision()]
+    seek_no_absent_gpu(os.environ)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements, no list of devices
     warnings.filterwarnings("ignore", "GPU available but not used")
     warnings.filterwarnings("ignore", "The `srun` command is available")  # so it is on every login node

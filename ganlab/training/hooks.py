@@ -1,10 +1,11 @@
 """Lightning's hooks and profiler, for those who listen: to ask all others takes longer than a small update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.model_helpers import is_overridden
@@ -72,3 +73,16 @@ class NoProfiler(PassThroughProfiler):
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
         """Surrounds an action with nothing."""
         return self._nothing
+
+
+def seek_no_absent_gpu(environment: MutableMapping[str, str]) -> None:
+    """Spares each update a search for GPUs where there are none.
+
+    Lightning has torch look for GPUs through NVIDIA's management library, so that processes can still be forked. Where
+    that is missing, Adam looks for its file in every step; the plain question takes a microsecond, and forks stay safe.
+
+    Args:
+        environment: of this process, once Lightning is imported.
+    """
+    if not torch.cuda.is_available():
+        environment.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)

@@ -4,20 +4,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.functional import avg_pool2d
 
 from ganlab.errors import ConfigurationError
 from ganlab.metrics.jackknife import normal_interval
 from ganlab.metrics.metric import Estimate
 from ganlab.metrics.naming import count_name
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
+from ganlab.metrics.ssim import WINDOW, similarity
 from ganlab.noise import Noise, mix
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the scales, from fine to coarse (Wang et al. 2003, section 3.2)."""
-
-WINDOW, SIGMA, K1, K2 = 11, 1.5, 0.01, 0.03
-"""Gaussian window in pixels and the constants of SSIM (Wang et al. 2004)."""
 
 
 def num_scales(height: int, width: int) -> int:
@@ -59,31 +57,12 @@ def ms_ssim(first: Tensor, second: Tensor, scales: int) -> Tensor:
     weights /= weights.sum()
     product = first.new_ones(len(first))
     for scale in range(scales):
-        luminance, structure = _similarity(first, second)
+        luminance, structure = similarity(first, second)
         value = luminance * structure if scale == scales - 1 else structure
         product = product * value.flatten(1).mean(dim=1).clamp_min(0.0) ** float(weights[scale])
         if scale < scales - 1:
             first, second = avg_pool2d(first, 2), avg_pool2d(second, 2)
     return product
-
-
-def _similarity(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns maps of luminance and of contrast times structure, `(N, C, H - 10, W - 10)`."""
-    channels = first.shape[1]
-    place = torch.arange(WINDOW, device=first.device, dtype=torch.float64) - WINDOW // 2
-    bell = (-(place**2) / (2 * SIGMA**2)).exp()
-    bell = bell / bell.sum()
-    row = bell.view(1, 1, 1, WINDOW).expand(channels, 1, 1, WINDOW)
-
-    def blur(images: Tensor) -> Tensor:
-        return conv2d(conv2d(images, row, groups=channels), row.transpose(2, 3), groups=channels)
-
-    c1, c2 = (K1 * 255) ** 2, (K2 * 255) ** 2
-    mean1, mean2 = blur(first), blur(second)
-    variance1, variance2 = blur(first**2) - mean1**2, blur(second**2) - mean2**2
-    covariance = blur(first * second) - mean1 * mean2
-    luminance = (2 * mean1 * mean2 + c1) / (mean1**2 + mean2**2 + c1)
-    return luminance, (2 * covariance + c2) / (variance1 + variance2 + c2)
 
 
 class MSSSIM(GeneratorProbe):

@@ -31,3 +31,14 @@ def metric_key(quantity: str, extractor: str, num_samples: int, split: str | Non
     else:
         key = f"{quantity}_{extractor}_{count}"
     return key if split is None else f"{key}_{split}"
+
+
+def paired_key(quantity: str, num_samples: int, split: str) -> str:
+    """Composes a key such as `psnr_1k_test`, of what was made beside what was wanted.
+
+    Args:
+        quantity: what is measured, e.g. `psnr`.
+        num_samples: number of pairs.
+        split: where the targets are from.
+    """
+    return f"{quantity}_{count_name(num_samples)}_{split}"

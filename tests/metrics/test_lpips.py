@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.metrics import lpips
 from ganlab.metrics.extractors.pretrained import file_sha256
-from ganlab.metrics.lpips import LINEAR_SHA256, LPIPS, WIDTHS, _installed_linear
+from ganlab.metrics.lpips import LINEAR_SHA256, LPIPS, WIDTHS, PerceptualDistance, _installed_linear
 
 
 def images(num: int, channels: int, size: int, seed: int) -> Tensor:
@@ -74,15 +73,18 @@ def test_definition(files: tuple[str, str], channels: int) -> None:
     assert distance(first, first).tolist() == [0.0, 0.0]
 
 
-def test_large_images_are_averaged(files: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here those above 32 px. Catches large images compared as they are."""
-    monkeypatch.setattr(lpips, "MAX_SIZE", 32)
-    distance = LPIPS(*files, allow_other_weights=True)
+def test_large_images_are_averaged(files: tuple[str, str]) -> None:
+    """Here those above 32 px. Catches large images compared as they are; the other way about, for answers."""
+    distance = LPIPS(*files, allow_other_weights=True, max_size=32)
     small, other = images(1, 3, 32, 3), images(1, 3, 32, 4)
     large = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     with torch.no_grad():
         found = float(distance(large, other.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)))
         assert found == pytest.approx(float(distance(small, other)), rel=1e-4)
+        whole = LPIPS(*files, allow_other_weights=True, max_size=None)
+        assert float(whole(small.repeat(1, 1, 10, 10), other.repeat(1, 1, 10, 10))) != pytest.approx(
+            float(distance(small.repeat(1, 1, 10, 10), other.repeat(1, 1, 10, 10))), rel=0.05
+        )
 
 
 def test_other_weights_are_named(files: tuple[str, str]) -> None:
@@ -108,3 +110,36 @@ def test_faults_name_the_mend(files: tuple[str, str], tmp_path: Path) -> None:
     distance = LPIPS(*files, allow_other_weights=True)
     with pytest.raises(ConfigurationError, match="16 px or more and got \\(3, 8, 8\\)"):
         distance(images(1, 3, 8, 0), images(1, 3, 8, 1))
+
+
+def test_distance_between_answers(files: tuple[str, str]) -> None:
+    """Catches: grey levels taken for [-1, 1], large images averaged down, a better that is a greater one."""
+    metric = PerceptualDistance(LPIPS(*files, allow_other_weights=True, max_size=None), bootstrap=0)
+    made, target = (
+        ((x + 1) * 127.5).round().to(torch.uint8) for x in (images(2, 3, 32, 1), images(2, 3, 32, 2))
+    )
+    metric.update(made, target)
+    (found,) = metric.compute().values()
+    with torch.no_grad():
+        expected = LPIPS(*files, allow_other_weights=True)(made / 127.5 - 1, target / 127.5 - 1)
+    assert found.value == pytest.approx(float(expected.mean()), rel=1e-5)
+    assert metric.quantities == (LPIPS(*files, allow_other_weights=True).name,)
+    assert metric.higher_is_better is False
+    assert metric.details["max_size"] is None
+
+
+def test_absent_weights_name_the_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, str]
+) -> None:
+    """Catches: the advice of an extractor, which is another thing."""
+
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    with pytest.raises(
+        DataError, match=r"give a path as the metric's distance.weights, or choose metrics without"
+    ) as e:
+        LPIPS(None, None, allow_other_weights=False)
+    assert "extractor" not in str(e.value)

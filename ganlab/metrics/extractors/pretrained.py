@@ -33,6 +33,8 @@ class PublishedWeights:
     url: str
     sha256_prefix: str
     """First digits of its SHA-256; the whole of it where that is known."""
+    instead: str = "give a path as extractor.weights, or use evaluate.extractor=efflite0"
+    """What messages advise where the file cannot be had."""
 
     @property
     def path(self) -> Path:
@@ -79,8 +81,7 @@ class PublishedWeights:
         except OSError as error:  # URLError, timeouts and full disks are all OSError
             raise DataError(
                 f"the {self.title} weights are not at {self.path} and could not be downloaded ({error}): fetch"
-                f" {self.url} (sha256 begins {self.sha256_prefix[:8]}) into {self.path.parent}, give a path as"
-                " extractor.weights, or use evaluate.extractor=efflite0"
+                f" {self.url} (sha256 begins {self.sha256_prefix[:8]}) into {self.path.parent}, {self.instead}"
             ) from error
         finally:
             with suppress(OSError):

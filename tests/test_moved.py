@@ -45,6 +45,9 @@ WRITTEN_AGAINST = (
 )
 """Rooms whose names stand in packages of others: what a part is made of, and what was a module and is a package."""
 
+MADE_BY_TARGET = set(WRITTEN_AGAINST) - {"interfaces", "config", "build", "drawing", "scoring"}
+"""Rooms whose classes a configuration names."""
+
 
 def test_every_earlier_name_is_found() -> None:
     """Catches: a class that has gone to another module, or a module that has become a package, without its names."""
@@ -56,6 +59,20 @@ def test_every_earlier_name_is_found() -> None:
                 module = import_module(name)
                 lost += [f"{name}.{each}" for each in names if getattr(module, each, None) is None]
     assert not lost
+
+
+def test_a_class_has_one_target() -> None:
+    """Catches: a class that has gone to another module, whose old `_target_` works and makes another run's identity."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name, names in NAMES.items():
+            if name.split(".")[1:2] and name.split(".")[1] in MADE_BY_TARGET:
+                for found in (vars(import_module(name)).get(each) for each in names):
+                    if isinstance(found, type):
+                        place = f"{found.__module__}.{found.__qualname__}"
+                        assert current_target(f"{name}.{found.__qualname__}") == place
+                for each in set(names) - vars(import_module(name)).keys():
+                    assert current_target(f"{name}.{each}") != f"{current_target(name)}.{each}"
 
 
 def targets_of(tree: Any) -> Iterator[str]:
@@ -130,6 +147,7 @@ def test_a_package_of_before_is_told_where_names_are_today(tmp_path: Path) -> No
 def test_what_never_was_is_not_found() -> None:
     """Catches: a finder that answers for everything, and a module without an end to its names."""
     assert find_spec("ganlab.nowhere") is None
+    assert find_spec("ganlab.modules.nowhere") is None
     with pytest.raises(ModuleNotFoundError, match=r"ganlab\.penalties\.none"):
         import_module("ganlab.penalties.none")
     with pytest.raises(AttributeError, match=r"module 'ganlab\.config' has no attribute 'nothing'"):

@@ -6,10 +6,18 @@ import pytest
 
 from ganlab.build.instantiation import fit_arguments
 from ganlab.cli import compose_config
+from ganlab.errors import ConfigurationError
 from ganlab.paths import conf_dir
 
 GROUPS = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
 OWN_IMAGES = ("data.root=/somewhere", "data.image_size=32", "data.channels=3")
+OF_OTHER_SHAPES = {"data=audio", "data=sines", "data=table", "data=text"}
+NO_IMAGES = (
+    "data.root=/somewhere",
+    *(f"model.{name}.image_size=32" for name in ("generator", "discriminator")),
+    *(f"model.{name}.image_channels=3" for name in ("generator", "discriminator")),
+)
+"""Makes the default model, which is of images, take no word of the data."""
 
 
 def options(group: str) -> list[str]:
@@ -31,7 +39,7 @@ def nodes(tree: Any, key: str = "") -> list[tuple[str, dict[str, Any]]]:
 )
 def test_option_composes_and_binds(choice: str) -> None:
     """Catches: an argument renamed in a constructor and not in its YAML, a missing one, a wrong type."""
-    own = OWN_IMAGES if choice.startswith("data=image_") else ()
+    own = OWN_IMAGES if choice.startswith("data=image_") else NO_IMAGES if choice in OF_OTHER_SHAPES else ()
     config = compose_config(choice, *own)
     found = nodes(config)
     assert found
@@ -67,3 +75,11 @@ def test_parts_compose_freely(place: int) -> None:
     config = compose_config(f"loss={loss}", f"penalty={penalty}", f"constraint={constraint}", "model=gan")
     assert bool(config["penalty"]) == (penalty != "none")
     assert bool(config["constraint"]) == (constraint != "none")
+
+
+def test_a_model_of_images_needs_images() -> None:
+    """Catches: advice to give sounds a size in pixels."""
+    with pytest.raises(
+        ConfigurationError, match=r"takes data\.image_size, which these data have not: choose a model"
+    ):
+        compose_config("data=sines", "model=dcgan")

@@ -66,7 +66,7 @@ def build_module(config: Config) -> GenerativeModule:
     common = {
         "optimization": optimization,
         "ema": cast(GeneratorEMA | None, build("ema", config["ema"], generator=generator)),
-        "flip_real": config["data"]["horizontal_flip"],
+        "flip_real": config["data"].get("horizontal_flip", False),
         "channels_last": config["speed"]["channels_last"],
         "seed": config["seed"],
     }

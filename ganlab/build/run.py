@@ -70,8 +70,8 @@ def build_data(config: Config) -> GANDataModule:
     module = GANDataModule(
         source=build("data.source", data["source"]),
         name=data["name"],
-        image_size=data["image_size"],
-        channels=data["channels"],
+        image_size=data.get("image_size"),
+        channels=data.get("channels"),
         batch_size=data["batch_size"],
         labels=data["labels"],
         num_workers=data["num_workers"],
@@ -188,6 +188,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     train_data = data.data("train")
     train_images = train_data.images
     run.facts |= {"data": train_data.name, "data_sha256": train_data.sha256}
+    run.facts["modality"] = data.modality.describe()
     if data.labels:
         run.facts["class_names"] = list(train_data.class_names)
     checkpointing = Checkpointing(plan, written, train_data.sha256)

@@ -58,10 +58,11 @@ class Data(OpenSection):
     name: str
     root: str | None = None
     batch_size: PositiveInt
-    image_size: ImageSize
-    channels: PositiveInt
+    image_size: ImageSize | None = None
+    """Of images and videos only, as are flips."""
+    channels: PositiveInt | None = None
     num_classes: NonNegativeInt
-    horizontal_flip: bool
+    horizontal_flip: bool = False
     labels: bool
     num_workers: NonNegativeInt
     source: dict[str, Any]
@@ -214,6 +215,11 @@ def validate(composed: DictConfig) -> Config:
         fault = (
             "is missing" if isinstance(error, MissingMandatoryValue) else str(error).strip().splitlines()[0]
         )
+        if key.startswith("model.") and (lacked := re.search(r"'(data\.\w+)' not found", fault)):
+            raise ConfigurationError(
+                f"{key}: takes {lacked[1]}, which these data have not: choose a model of such samples, model=NAME, or"
+                " other data, data=NAME"
+            ) from error
         raise ConfigurationError(f"{key}: {fault}; give it as {key}=VALUE") from error
     _check_limits(config)
     check_data_name(config["data"], conf_dir())

@@ -7,15 +7,16 @@ import math
 import os
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ganlab.data.pixels import fit, reason, without_warnings
@@ -92,9 +93,9 @@ def decode(
 
     what = json.dumps([_FORMAT, originals.fingerprint, shape])
     path = cache_dir / "prepared" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
-    if not _is_prepared(path, shape):
-        _write_prepared(path, shape, blocks)
-    return _open_prepared(path, in_memory=max(image_size) <= RAM_PIXELS)
+    if not is_prepared(path, shape):
+        write_prepared(path, shape, blocks)
+    return open_prepared(path, in_memory=max(image_size) <= RAM_PIXELS)
 
 
 def decode_array(
@@ -173,63 +174,84 @@ def _decoded_blocks(
                 yield block
                 bar.update(len(block))
     if faults:
-        raise DataError(_describe(originals, sorted(faults)))
+        raise DataError(describe_faults(originals.origin, "images", originals.names, sorted(faults)))
 
 
-def _describe(originals: Originals, faults: list[tuple[int, str]]) -> str:
-    """One line that names the first unreadable images."""
-    listed = ", ".join(f"{originals.names[index]} ({reason})" for index, reason in faults[:3])
+def describe_faults(origin: str, what: str, names: Sequence[str], faults: list[tuple[int, str]]) -> str:
+    """One line that names the first unreadable files."""
+    listed = ", ".join(f"{names[index]} ({reason})" for index, reason in faults[:3])
     more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-    return (
-        f"{len(faults)} of {len(originals.names)} images in {originals.origin} cannot be read: "
-        f"{listed}{more}; mend or remove them"
-    )
+    return f"{len(faults)} of {len(names)} {what} in {origin} cannot be read: {listed}{more}; mend or remove them"
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    """What stands before the pixels of a prepared file."""
+def _header(shape: tuple[int, ...], dtype: DTypeLike) -> bytes:
+    """What stands before the values of a prepared file."""
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    descr = np.dtype(dtype).str
+    np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
     return header.getvalue()
 
 
-def _is_prepared(path: Path, shape: tuple[int, ...]) -> bool:
+def is_prepared(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> bool:
     """Whether a whole prepared file of this shape is there; a broken one is prepared again."""
-    header = _header(shape)
+    header = _header(shape, dtype)
+    num_bytes = len(header) + math.prod(shape) * np.dtype(dtype).itemsize
     try:
         with path.open("rb") as file:
-            return file.read(len(header)) == header and path.stat().st_size == len(header) + math.prod(shape)
+            return file.read(len(header)) == header and path.stat().st_size == num_bytes
     except OSError:
         return False
 
 
-def _write_prepared(path: Path, shape: tuple[int, ...], blocks: Iterator[NDArray[np.uint8]]) -> None:
-    """Writes all blocks beside `path` and renames, so that `path` is whole or absent."""
+def write_prepared(
+    path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[Any]], dtype: DTypeLike = np.uint8
+) -> None:
+    """Writes an array out of blocks of its rows; `path` is whole or absent.
+
+    Raises:
+        StorageError: where it cannot be kept.
+    """
+    with appearing(path) as file:
+        file.write(_header(shape, dtype))
+        for block in blocks:
+            file.write(block.data)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file beside `path` that is renamed to it at the end, so that `path` is whole or absent.
+
+    Raises:
+        StorageError: where it cannot be kept.
+    """
     part = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Plain writes, not a writable memory map: on a full disk that would kill the process with SIGBUS.
         with part.open("xb") as file:
-            file.write(_header(shape))
-            for block in blocks:
-                file.write(block.data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
         raise StorageError(
-            f"cannot keep prepared images in {path.parent} ({error.strerror or error}): "
+            f"cannot keep prepared data in {path.parent} ({error.strerror or error}): "
             "make room there or set GANLAB_CACHE to another folder"
         ) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _open_prepared(path: Path, in_memory: bool) -> Tensor:
+def open_prepared(path: Path, in_memory: bool) -> Tensor:
     """Reads a prepared file, or maps it."""
     if in_memory:
         return torch.from_numpy(np.load(path, allow_pickle=False))
+    return mapped(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def mapped(array: NDArray[Any]) -> Tensor:
+    """Makes a tensor of an array that is mapped from a file and must not be written to."""
     with warnings.catch_warnings():
         # True, and wanted: batches are copied out of the map, nobody writes into it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.load(path, mmap_mode="r", allow_pickle=False))
+        return torch.from_numpy(array)

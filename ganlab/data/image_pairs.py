@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ganlab.data.collection import split_path
 from ganlab.data.decoding import Originals, decode
+from ganlab.data.held_out import Splits
 from ganlab.data.inspection import opened
 from ganlab.data.listing import Listing, shown
 from ganlab.data.pixels import upright, upright_size
@@ -66,43 +66,14 @@ class _TwoDomains(ImageSource):
             raise ConfigurationError(
                 f"data.source.{min(unknown)}: there is no such key; domains are from and to"
             )
-        if not 0 <= test_share < 1:
-            raise ConfigurationError(f"data.source.test_share={test_share}: must be at least 0 and below 1")
-        if test_path is not None and test_share:
-            raise ConfigurationError(
-                f"data.source.test_share={test_share}: data.source.test_path is given too; set one of them"
-            )
-        self._test_path = test_path
-        self._path = path
-        self._test_share = test_share
+        self._splits = Splits(path, test_path, test_share)
         self._resize = resize
         self._domains = (domains.get("from"), domains.get("to"))
 
     @contextmanager
     def _split(self, split: str) -> Iterator[Domains]:
-        path = (
-            self._path
-            if self._test_share
-            else split_path({"train": self._path, "test": self._test_path}, split)
-        )
-        with opened_domains(Path(path).expanduser(), *self._domains) as domains:
+        with opened_domains(self._splits.path(split), *self._domains) as domains:
             yield domains
-
-    def _kept(self, names: Sequence[str], split: str) -> list[int]:
-        """Returns the places of the names that belong to a split."""
-        if not self._test_share:
-            return list(range(len(names)))
-        kept = [
-            place
-            for place, name in enumerate(names)
-            if is_held_out(name, self._test_share) == (split == "test")
-        ]
-        if not kept:
-            raise DataError(
-                f"data.source.test_share={self._test_share}: leaves nothing of {len(names)} pictures to {split};"
-                " set another share"
-            )
-        return kept
 
     def _decoded(
         self, originals: Originals, image_size: tuple[int, int], channels: int, cache_dir: Path
@@ -135,7 +106,8 @@ class ImagePairs(_TwoDomains):
         with self._split(split) as domains:
             pairs = matched(domains)
             kept = [
-                pairs[place] for place in self._kept([domains.source_names[one] for one, _ in pairs], split)
+                pairs[place]
+                for place in self._splits.kept([domains.source_names[one] for one, _ in pairs], split)
             ]
             source = part(domains.source, [one for one, _ in kept])
             target = alike(part(domains.target, [other for _, other in kept]), source)
@@ -161,8 +133,8 @@ class ImageDomains(_TwoDomains):
                     f"{domains.listing.origin} has no folders {HALVES[0]} and {HALVES[1]}, and pictures side by side"
                     " are pairs: set data=image_pairs, or name two folders"
                 )
-            source = part(domains.source, self._kept(domains.source_names, split))
-            target = part(domains.target, self._kept(domains.target_names, split))
+            source = part(domains.source, self._splits.kept(domains.source_names, split))
+            target = part(domains.target, self._splits.kept(domains.target_names, split))
             images, crops = self._decoded(target, image_size, channels, cache_dir)
             others, other_crops = self._decoded(source, image_size, channels, cache_dir)
             domains.listing.warn_of_unread_pictures()
@@ -263,12 +235,6 @@ def alike(originals: Originals, pairs: Originals) -> Originals:
         return originals.read(index)
 
     return Originals(originals.origin, originals.names, read, originals.fingerprint + pairs.fingerprint)
-
-
-def is_held_out(name: str, share: float) -> bool:
-    """Whether a thing of this name belongs to the share that is kept for testing, whatever else there is."""
-    digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < share * 2**64
 
 
 def _half(originals: Originals, side: str) -> Originals:

@@ -17,7 +17,8 @@ USAGE = """usage: python -m ganlab.report RUN_OR_FOLDER... [option=value ...]
 
   out=report.html    the file (also: -o FILE)
   filter='TERM ...'  only runs that fit all terms: filter='loss=hinge status=finished'
-  grids=9            sample grids of each run that are taken along, evenly spaced
+  grids=9            sample grids of each run that are taken along, evenly spaced, and what is played beside them
+                     where it has at most 256 KiB
 
 The file shows configurations, host names and commands of the runs: look at it before it is published."""
 

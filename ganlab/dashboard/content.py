@@ -92,6 +92,7 @@ def _describe(run: Run, common: Mapping[str, Any], protocols: dict[str, dict[str
         "better": {metric: agreed(ways) for metric, ways in said.items()},
         "curves": [_cut(name, 200) for name in run.last if name not in (*AXES, "d_step")],
         "grids": run.grids,
+        "recordings": run.recordings,
         "warnings": [_short(each) for each in run.warnings[-MAX_WARNINGS:]],
         "faults": [_cut(fault) for fault in run.faults],
     }

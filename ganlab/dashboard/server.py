@@ -5,16 +5,17 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs
 
 from ganlab.dashboard.content import common_settings, describe_runs, pack_curves, to_json
 from ganlab.dashboard.guard import HEADERS, METHODS, refusal
 from ganlab.dashboard.page import static_files
+from ganlab.dashboard.ranges import part_of
 from ganlab.runs.reading.curves import Curves
 from ganlab.runs.reading.files import UnreadableError
-from ganlab.runs.reading.folder import read_grid
+from ganlab.runs.reading.folder import RECORDING, read_grid, read_recording
 from ganlab.runs.reading.library import Library
 
 MAX_RUNS, MAX_METRICS = 100, 60
@@ -25,7 +26,9 @@ REFRESH_SECONDS = 1.0
 IDLE_SECONDS = 0.7
 """After so long without a request curves are read ahead: the page's next question must not wait for that."""
 
+_TYPES = {".wav": "audio/wav", ".mp4": "video/mp4", ".gif": "image/gif", ".txt": "text/plain; charset=utf-8"}
 _GRID = re.compile(r"/samples/([0-9a-f]{12})/(\d{1,12})\.png")
+_RECORDING = re.compile(rf"/samples/([0-9a-f]{{12}})/([0-9]{{1,12}})/({RECORDING})")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Dashboard:
             return self._runs(query, known) if path == "/api/runs" else self._curves(query, known)
         if match := _GRID.fullmatch(path):
             return self._grid(match[1], int(match[2]), known, bool(environ.get("QUERY_STRING")))
+        if match := _RECORDING.fullmatch(path):
+            return self._recording(match[1], int(match[2]), match[3], environ)
         return Answer("404 Not Found", body=b"no such page\n")
 
     def _runs(self, query: Mapping[str, list[str]], known: str | None) -> Answer:
@@ -129,11 +134,24 @@ class Dashboard:
             picture = read_grid(run.place, g_step)
         except UnreadableError as error:
             return Answer("404 Not Found", body=f"{error}\n".encode(errors="replace"))
-        # A picture asked for by its version never changes: the slider then needs no request.
-        keep = "private, max-age=86400, immutable" if versioned else "no-cache"
-        return _cached("image/png", picture, known, keep=keep)
+        return _cached("image/png", picture, known, keep=_KEPT if versioned else "no-cache")
+
+    def _recording(self, key: str, g_step: int, name: str, environ: Mapping[str, Any]) -> Answer:
+        """What is played, or the part of it that a player asks for when somebody moves in it."""
+        run = self._library.run(key)
+        try:
+            if run is None:
+                raise UnreadableError("no such run")
+            content = read_recording(run.place, g_step, name)
+        except UnreadableError as error:
+            return Answer("404 Not Found", body=f"{error}\n".encode(errors="replace"))
+        keep = _KEPT if environ.get("QUERY_STRING") else "no-cache"
+        whole = _cached(_TYPES[name[-4:]], content, environ.get("HTTP_IF_NONE_MATCH"), keep=keep)
+        return _part(whole, environ)
 
 
+_KEPT = "private, max-age=86400, immutable"
+"""What is asked for by its version never changes: the slider then needs no request."""
 _NO_STORE = (("Cache-Control", "no-store"),)
 
 
@@ -158,6 +176,23 @@ def _cached(type_: str, body: bytes, known: str | None, etag: str = "", keep: st
     if known == tag:
         return Answer("304 Not Modified", type_, b"", headers)
     return Answer("200 OK", type_, body, headers)
+
+
+def _part(whole: Answer, environ: Mapping[str, Any]) -> Answer:
+    """Returns the part of an answer that the request names, if it names one of this very content."""
+    whole = replace(whole, headers=(*whole.headers, ("Accept-Ranges", "bytes")))
+    wanted, of = environ.get("HTTP_RANGE"), environ.get("HTTP_IF_RANGE")
+    if whole.status != "200 OK" or wanted is None or (of is not None and of != dict(whole.headers)["ETag"]):
+        return whole
+    length = len(whole.body)
+    part = part_of(wanted, length)
+    if part is None:
+        return whole
+    if not part:
+        headers = (*whole.headers, ("Content-Range", f"bytes */{length}"))
+        return Answer("416 Range Not Satisfiable", body=b"no such part\n", headers=headers)
+    headers = (*whole.headers, ("Content-Range", f"bytes {part.start}-{part.stop - 1}/{length}"))
+    return Answer("206 Partial Content", whole.type, whole.body[part.start : part.stop], headers)
 
 
 def keep_fresh(library: Library, dashboard: Dashboard, stop: threading.Event) -> None:

@@ -1,6 +1,7 @@
 """The page in a real browser: Debian's Chromium without a window."""
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -12,10 +13,13 @@ from urllib.parse import urlencode
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
+import torch
 import yaml
 
 from ganlab.compare import CompareOptions, show
 from ganlab.dashboard.server import Dashboard, keep_fresh
+from ganlab.drawing.audio import save_wave
+from ganlab.drawing.video import save_video
 from ganlab.report import ReportOptions, report
 from ganlab.runs.reading.library import Library
 
@@ -440,6 +444,73 @@ def test_a_report_needs_no_server(page: Any, runs: Path, tmp_path: Path) -> None
     page.wait_for_selector(".chart canvas")
     assert len(page.locator(".chart").all()) >= 4
     assert {re.sub(r"[:?#].*", "", each) for each in asked} <= {"file", "about", "data"}
+
+
+def record(run: Path, g_step: int, hertz: float) -> None:
+    """Puts a sound of half a minute with its target, a film of each kind, and texts beside a grid."""
+    folder = run / "samples" / f"{g_step:08d}"
+    folder.mkdir()
+    tone = torch.sin(torch.arange(30 * 3000) / 3000 * 2 * torch.pi * hertz)
+    save_wave(0.1 * tone[None], folder / "000.wav", 3000)
+    save_wave(0.0 * tone[None], folder / "000-target.wav", 3000)
+    for name in ("001.gif", "002.mp4"):
+        save_video(torch.linspace(-1, 1, 8).view(1, 8, 1, 1).expand(1, 8, 16, 16), folder / name, 8)
+    (folder / "003.txt").write_text(f"{g_step}\n{HOSTILE}\n", encoding="utf-8", errors="replace")
+    os.utime(folder.parent)
+
+
+SOUND = "document.querySelectorAll('.played audio[aria-label$=\"Sample 1\"]')[%d]"
+
+
+def press_play(page: Any, place: int) -> None:
+    """Clicks on the button that the browser draws into a run's first sound, and waits until something is heard."""
+    sound = page.locator('.played audio[aria-label$="Sample 1"]').nth(place)
+    sound.click(position={"x": 18, "y": sound.bounding_box()["height"] / 2})
+    until(page, f"{SOUND % place}.currentTime > 0.2 && !{SOUND % place}.paused")
+
+
+def test_sound_films_and_texts_are_played(page: Any, url: str, runs: Path) -> None:
+    """Catches: a policy that forbids sound, a player without its file, markup in a text; sound that starts anew, or
+    goes on unseen, when the slider moves, the view changes, or another sound begins."""
+    for run in sorted(runs.iterdir())[:2]:
+        for g_step in (2000, 3000):
+            record(run, g_step, 440 if g_step == 3000 else 220)
+    go(page, f"{url}#view=samples")
+    until(page, "document.querySelectorAll('.played audio').length === 4")
+    until(page, "[...document.querySelectorAll('.played img')].every((film) => film.naturalWidth === 128)")
+    until(page, "[...document.querySelectorAll('.played video')].every((film) => film.videoWidth === 128)")
+    until(page, "document.querySelector('.played pre').textContent.startsWith('3000')")
+    assert "<script>" in page.locator(".played pre").first.inner_text()
+    assert page.locator(".played").first.locator("figcaption").all_inner_texts() == [
+        "Sample 1",
+        "Sample 1, wanted",
+    ]
+    press_play(page, 0)
+    first, second = SOUND % 0, SOUND % 1
+    assert "/3000/000.wav" in page.evaluate(f"{first}.src")
+    before = page.evaluate(f"{first}.currentTime")
+    page.locator("#step").fill("2")  # the third of four moments
+    until(page, f"{first}.src.includes('/2000/000.wav')")
+    until(page, f"{first}.currentTime > {before} && !{first}.paused")
+    until(page, "document.querySelector('.played pre').textContent.startsWith('2000')")
+    page.evaluate(f"{first}.currentTime = 20")  # the server has to send the rest from there
+    until(page, f"{first}.currentTime > 20")
+    press_play(page, 1)
+    until(page, f"{first}.paused")
+    page.evaluate(f"window.was = {second}")
+    page.keyboard.press("1")
+    until(page, "window.was.paused")
+
+
+def test_a_report_plays_what_it_keeps(page: Any, runs: Path, tmp_path: Path) -> None:
+    """Catches: a policy that forbids sound from the page itself, a type that no browser plays."""
+    for run in sorted(runs.iterdir())[:2]:
+        record(run, 3000, 440)
+    out = report([str(runs)], ReportOptions(out=str(tmp_path / "report.html"), grids=1))
+    go(page, f"{out.as_uri()}#view=samples")
+    until(page, "[...document.querySelectorAll('.played video')].every((film) => film.videoWidth === 128)")
+    assert "<script>" in page.locator(".played pre").first.inner_text()
+    press_play(page, 0)
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

@@ -45,7 +45,8 @@ export class Runs {
     const silent = running && Date.now() / 1000 - run.written > silentAfterSeconds;
     const status = !run.readable ? "unreadable" : silent ? "silent" : String(run.facts.status ?? "unknown");
     const better = new Map(Object.entries(run.better));
-    return { ...run, scores, better, settings, status, own: Object.keys(run.settings), seed: settings.get("seed") };
+    const recordings = new Map(run.recordings);
+    return { ...run, scores, better, recordings, settings, status, own: Object.keys(run.settings), seed: settings.get("seed") };
   }
 
   get(id) {

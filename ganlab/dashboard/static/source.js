@@ -1,5 +1,7 @@
 // Where the page gets its runs, curves and pictures from: the server, or what was put into the file itself.
 
+const types = { wav: "audio/wav", mp4: "video/mp4", gif: "image/gif", txt: "text/plain" };
+
 /** Reads what `ganlab.dashboard.content.pack_curves` has packed. */
 export function unpackCurves(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
@@ -45,6 +47,17 @@ export class LiveSource {
   grid(run, [step, version]) {
     return `/samples/${run.id}/${step}.png?v=${version}`;
   }
+
+  /** The address of what is played or read beside a grid. */
+  recording(run, [step, version], name) {
+    return `/samples/${run.id}/${step}/${name}?v=${version}`;
+  }
+
+  async text(url) {
+    const answer = await fetch(url);
+    if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+    return answer.text();
+  }
 }
 
 /** A report: everything lies in the page. */
@@ -71,5 +84,14 @@ export class EmbeddedSource {
 
   grid(run, [step]) {
     return `data:image/png;base64,${this.#content.grids[`${run.id}/${step}`]}`;
+  }
+
+  recording(run, [step], name) {
+    return `data:${types[name.split(".").at(-1)]};base64,${this.#content.recordings[run.id][step][name]}`;
+  }
+
+  async text(url) {
+    const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (character) => character.charCodeAt(0));
+    return new TextDecoder().decode(bytes);
   }
 }

@@ -15,7 +15,7 @@ from ganlab.runs.reading.folder import Snapshot
 from ganlab.runs.reading.lines import Cursor
 from ganlab.runs.reading.run import Place, Run
 
-_VERSION = 2
+_VERSION = 3
 _MAX_RUNS = 5000
 """The oldest beyond these are forgotten."""
 
@@ -101,7 +101,7 @@ def _encode(snapshot: Snapshot) -> dict[str, Any]:
         "results": results,
         **{
             name: getattr(run, name)
-            for name in ("config", "status", "warnings", "last", "grids", "written", "faults")
+            for name in ("config", "status", "warnings", "last", "grids", "recordings", "written", "faults")
         },
     }
 
@@ -117,4 +117,5 @@ def _decode(place: Place, kept: dict[str, Any]) -> Snapshot:
     kept["cursors"] = {name: Cursor(**each) for name, each in kept["cursors"].items()}
     kept["warnings"], kept["faults"] = tuple(kept["warnings"]), tuple(kept["faults"])
     kept["grids"] = tuple((g_step, version) for g_step, version in kept["grids"])
+    kept["recordings"] = tuple((g_step, tuple(names)) for g_step, names in kept["recordings"])
     return Snapshot(Run(place, **kept), stamps)

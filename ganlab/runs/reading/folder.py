@@ -18,10 +18,18 @@ MAX_LINES_BYTES = 32 << 20
 """Of results and warnings that are read; a run has some hundred kilobytes."""
 MAX_PICTURE_BYTES = 32 << 20
 MAX_PICTURE_PIXELS = 50_000_000
+MAX_RECORDING_BYTES = 32 << 20
+MAX_RECORDINGS = 100
+"""Of one moment that are told of."""
 _TAIL_BYTES = 65536
 
 WATCHED = ("config.yaml", "run.json", "results.jsonl", "warnings.jsonl", "metrics.jsonl", "samples")
 _GRID = re.compile(r"(\d{8,12})\.png")
+RECORDING = r"[0-9]{3}(?:-asked|-target)?\.(?:wav|mp4|gif|txt)"
+"""The names of files that are played or read; no others are told of or served."""
+_RECORDING = re.compile(RECORDING)
+_HEADS = {".wav": (8, b"WAVE"), ".mp4": (4, b"ftyp"), ".gif": (0, b"GIF8"), ".txt": (0, b"")}
+"""What stands near the beginning of such a file, and where."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 Stamps = dict[str, Stamp]
@@ -112,6 +120,29 @@ def read_grid(place: Place, g_step: int) -> bytes:
     return content
 
 
+def read_recording(place: Place, g_step: int, name: str) -> bytes:
+    """Returns a file that is played or read beside a sample grid.
+
+    Args:
+        place: of the run.
+        g_step: of the grid.
+        name: which `RECORDING` describes.
+
+    Raises:
+        UnreadableError: if there is none, or it is too large, or not what its name says.
+    """
+    if not _RECORDING.fullmatch(name):
+        raise UnreadableError("samples: no such name")
+    with open_folder(place.root, (*place.parts, "samples", f"{g_step:08d}")) as folder:
+        content = read_whole(folder, name, MAX_RECORDING_BYTES)
+    offset, head = _HEADS[name[-4:]]
+    width, height = (int.from_bytes(content[place : place + 2], "little") for place in (6, 8))
+    too_wide = name.endswith(".gif") and width * height > MAX_PICTURE_PIXELS
+    if content[offset : offset + len(head)] != head or too_wide:
+        raise UnreadableError(f"samples/{g_step:08d}/{name}: is not what its name says")
+    return content
+
+
 def _read_config(folder: int, found: Stamp, run: Run) -> Run:
     return replace(run, config=complete(parse_config(read_whole(folder, "config.yaml", MAX_DOCUMENT_BYTES))))
 
@@ -147,10 +178,24 @@ def _read_last_metrics(folder: int, found: Stamp, run: Run) -> Run:
 
 def _read_grid_names(folder: int, found: Stamp, run: Run) -> Run:
     with open_folder(folder, ("samples",)) as samples:
-        names = [match for name in os.listdir(samples) if (match := _GRID.fullmatch(name))]
+        listed = set(os.listdir(samples))
+        names = [match for name in listed if (match := _GRID.fullmatch(name))]
         stamps = {int(match[1]): stamp(samples, match[0]) for match in names}
+        recordings = [
+            (int(match[1]), _recording_names(samples, match[1])) for match in names if match[1] in listed
+        ]
     grids = sorted((g_step, each.modified_ns // 1_000_000) for g_step, each in stamps.items() if each)
-    return replace(run, grids=tuple(grids))
+    return replace(run, grids=tuple(grids), recordings=tuple(sorted(each for each in recordings if each[1])))
+
+
+def _recording_names(samples: int, name: str) -> tuple[str, ...]:
+    """Lists what can be played beside a grid; a folder that is none has nothing."""
+    try:
+        with open_folder(samples, (name,)) as folder:
+            listed = sorted(filter(_RECORDING.fullmatch, os.listdir(folder)))
+            return tuple(each for each in listed[:MAX_RECORDINGS] if stamp(folder, each))
+    except UnreadableError:
+        return ()
 
 
 _READERS: Mapping[str, Callable[[int, Stamp, Run], Run]] = {

@@ -49,6 +49,8 @@ class Run:
     """The last line of `metrics.jsonl`."""
     grids: Sequence[tuple[int, int]] = ()
     """`g_step` and version of each sample grid, in order; another version is another picture."""
+    recordings: Sequence[tuple[int, tuple[str, ...]]] = ()
+    """`g_step` and names of the files that are played or read beside a grid, in order; of the same version."""
     written: float = 0.0
     """When anything was last written to the folder, in seconds since 1970."""
     faults: Sequence[str] = ()

@@ -6,6 +6,7 @@ import { formatCount } from "../format.js";
 import * as state from "../state.js";
 import { cellStrip, layOut } from "./cells.js";
 import { gridAt, loadPicture, preload, stepsOf, timeline } from "./pictures.js";
+import { players } from "./players.js";
 
 const maxRuns = 24;
 
@@ -23,6 +24,7 @@ export function samplesView(root, app) {
     const steps = stepsOf(runs);
     time.show(steps, state.get("step"));
     if (!runs.length) {
+      stop();
       shown = "";
       cards = new Map();
       strip.replaceChildren();
@@ -31,6 +33,7 @@ export function samplesView(root, app) {
     }
     const names = runs.map((run) => `${run.id} ${colourOf(run.id)}`).join();
     if (names !== shown) {
+      stop();
       shown = names;
       cards = new Map(runs.map((run) => [run.id, makeCard(run)]));
       grid.replaceChildren(...[...cards.values()].map((card) => card.root));
@@ -45,7 +48,8 @@ export function samplesView(root, app) {
     const marker = h("div", { class: "marker", hidden: true });
     const caption = h("small", { class: "caption" });
     const frame = h("button", { type: "button", class: "frame", title: "Click one sample to see it through time", onclick: pick }, picture, marker);
-    const card = h("figure", { class: "card picture" }, h("figcaption", {}, tag(run, colourOf(run.id)), caption), frame);
+    const played = players(app);
+    const card = h("figure", { class: "card picture" }, h("figcaption", {}, tag(run, colourOf(run.id)), caption), frame, played.root);
     let current = run;
 
     function pick(event) {
@@ -66,6 +70,7 @@ export function samplesView(root, app) {
       const when = found ? `g_step ${formatCount(found[0])}${same ? "" : " (nearest before)"}` : "not begun";
       caption.textContent = [app.detail(now), when].filter(Boolean).join(" · ");
       frame.hidden = !found;
+      played.show(now, found);
       if (!found) return;
       const url = app.source.grid(now, found);
       picture.alt = `Samples of ${now.name} at g_step ${found[0]}`;
@@ -92,7 +97,7 @@ export function samplesView(root, app) {
       marker.style.height = `${100 / layout.rows}%`;
     }
 
-    return { root: card, show };
+    return { root: card, show, stop: played.stop };
   }
 
   function drawStrip(runs) {
@@ -112,5 +117,14 @@ export function samplesView(root, app) {
     else time.key(event);
   }
 
-  return { update, key, destroy: () => time.destroy() };
+  function stop() {
+    for (const card of cards.values()) card.stop();
+  }
+
+  function destroy() {
+    stop();
+    time.destroy();
+  }
+
+  return { update, key, destroy };
 }

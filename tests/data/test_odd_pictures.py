@@ -34,11 +34,15 @@ def image(mode: str) -> tuple[Image.Image, dict[str, int]]:
 
 
 def saved(mode: str, file_format: str) -> bytes | None:
-    """Returns a picture as a file, or `None` where the format has no such mode."""
+    """Returns a picture as a file, or `None` where the format has no such mode.
+
+    Nor where Pillow cannot read what it wrote: before 13, an icon of less than 16 x 16 and a TIFF in YCbCr.
+    """
     pixels, options = image(mode)
     file = io.BytesIO()
     try:
         pixels.save(file, file_format, **options)
+        Image.open(file).load()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return file.getvalue()

@@ -29,7 +29,7 @@ ALL: dict[str, tuple[Any, Any]] = {
     "dinov2": (dinov2, DINOv2),
     "clip": (clip, CLIP),
 }
-SHORT = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")  # how OpenAI's file is made
+SHORT = pytest.mark.filterwarnings("ignore:.*torch.jit")  # how OpenAI's file is made
 
 
 def _images(num: int = 2, channels: int = 3, size: int = 32) -> Tensor:

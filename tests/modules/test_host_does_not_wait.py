@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -36,6 +37,19 @@ class OnlyTheDevice(TorchDispatchMode):
         if func is torch.ops.aten.lift_fresh.default and tensors[0].device == DEVICE:
             devices = {"cpu", "meta"}  # `torch.tensor(number, device=...)` fills it on the host
         assert len(devices) < 2, f"{func} brings a tensor from the host to the device"
+        return result
+
+
+FROM_NUMBERS = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor)
+
+
+class NothingFromNumbers(TorchFunctionMode):
+    """Raises when numbers of the host become a tensor on the device; torch before 2.15 dispatches nothing then."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in FROM_NUMBERS and not isinstance(args[-1], Tensor):
+            assert result.device != DEVICE, f"{func} brings numbers from the host to the device"
         return result
 
 
@@ -98,7 +112,7 @@ def watched(module: pl.LightningModule) -> Iterator[None]:
     step = module.training_step
 
     def watch(*words: Any) -> Any:
-        with OnlyTheDevice():
+        with OnlyTheDevice(), NothingFromNumbers():
             return step(*words)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -184,12 +198,13 @@ HOST = torch.zeros(3)
         lambda numbers: numbers.cpu(),
         lambda numbers: HOST.to(DEVICE),
         lambda numbers: torch.tensor(1.0, device=DEVICE),
+        lambda numbers: numbers.new_tensor([1.0, 2.0]),
         lambda numbers: numbers.copy_(HOST),
     ],
-    ids=["item", "bool", "mask", "cpu", "to", "tensor", "copy"],
+    ids=["item", "bool", "mask", "cpu", "to", "tensor", "new_tensor", "copy"],
 )
 def test_that_it_would_be_noticed(wait: Callable[[Tensor], Any]) -> None:
     """Catches: a watch that sees nothing."""
     numbers = torch.zeros(3, device=DEVICE)
-    with OnlyTheDevice(), pytest.raises((AssertionError, RuntimeError)):
+    with OnlyTheDevice(), NothingFromNumbers(), pytest.raises((AssertionError, RuntimeError)):
         wait(numbers)

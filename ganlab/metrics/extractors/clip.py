@@ -95,7 +95,7 @@ def _read_torchscript(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             # torch advises to export to another format, which is for OpenAI to do.
-            warnings.filterwarnings("ignore", category=FutureWarning, message=".*torch.jit.load")
+            warnings.filterwarnings("ignore", message=".*torch.jit.load")
             weights: dict[str, Any] = torch.jit.load(path, map_location="cpu").state_dict()
     except RuntimeError as error:
         raise DataError(f"cannot read weights from {path}: delete the file and fetch it again") from error

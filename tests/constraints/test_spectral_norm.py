@@ -4,14 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ganlab.constraints.spectral_norm import SpectralNormalization
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Discriminator
-from ganlab.layers.spectral_norm import (
-    SpectralNorm,
-    SpectralNormalization,
-    apply_spectral_norm,
-    normalized_once,
-)
+from ganlab.layers.spectral_norm import SpectralNorm, apply_spectral_norm, normalized_once
 from ganlab.models.dcgan import DCGANDiscriminator
 from ganlab.models.sngan import SNGANDiscriminator
 

@@ -31,7 +31,7 @@ from ganlab.runs.reading.earlier import at_earlier_folder
 from ganlab.runs.reading.run import Place, Run
 from ganlab.sampling.exported import load_generator
 
-KEPT = Path(__file__).parent / "kept" / "85a8587"
+KEPT = Path(__file__).parents[1] / "kept" / "85a8587"
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_auto_means_the_plain_distance() -> None:
 def shipped() -> dict[str, dict[str, Any]]:
     """Returns the nodes of all metrics that are shipped, by name."""
     nodes: dict[str, dict[str, Any]] = {}
-    for path in sorted((Path(__file__).parents[1] / "conf" / "metrics").glob("*.yaml")):
+    for path in sorted((Path(__file__).parents[2] / "conf" / "metrics").glob("*.yaml")):
         nodes |= yaml.safe_load(path.read_text()) or {}
     return nodes
 

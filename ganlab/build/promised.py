@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ganlab.build.run import SPLITS, build_extractor, build_metrics
+from ganlab.build.run import SPLITS, build_extractor, build_metrics, see_features
 from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
 from ganlab.metrics.directions import AUTO, Better, better, is_meant
 from ganlab.metrics.extractors import choose_extractor_name
+from ganlab.metrics.paired import PairedMetric
 from ganlab.metrics.skipping import SkipInapplicable
+
+TARGET_SPLIT = "test"
+"""Where what a generator is asked with in evaluations, and what is wanted of it, are from."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,14 @@ def promised_scores(config: Config) -> PromisedScores:
         if not isinstance(metric, SkipInapplicable)
     }
     extractor = choose_extractor_name() if evaluate["extractor"] == AUTO else evaluate["extractor"]
-    name = build_extractor(extractor).name if metrics else ""
+    name = build_extractor(extractor).name if see_features(metrics) else ""
     known: dict[str, Better | None] = {}
     undeclared: dict[str, Better | None] = {}
     for each, metric in metrics.items():
         way = better(metric.higher_is_better)
+        if isinstance(metric, PairedMetric):
+            known |= dict.fromkeys(metric.keys(evaluate["num_samples"], TARGET_SPLIT), way)
+            continue
         splits = SPLITS[evaluate["reference"]][: None if metric.needs_reference else 1]
         keys = [key for split in splits for key in metric.keys(name, evaluate["num_samples"], split)]
         known |= dict.fromkeys(keys, way)

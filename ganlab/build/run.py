@@ -54,6 +54,7 @@ from ganlab.metrics.reference import ReferenceStatistics
 from ganlab.numerics.float32 import set_matmul_precision
 from ganlab.paths import cache_dir
 from ganlab.runs.resumption import Plan
+from ganlab.scoring.assigned import AnyMetric
 from ganlab.scoring.evaluation import Evaluation
 from ganlab.tracking.tracker import Trackers
 from ganlab.training.hooks import FullPrecision, NoProfiler, seek_no_absent_gpu
@@ -144,10 +145,12 @@ def build_evaluation(
     reference: ImageData | ReferenceStatistics | tuple[ImageData, ...] | None = None,
 ) -> Evaluation:
     """Makes what scores a generator: metrics, extractor and reference, by default those of the configuration."""
-    evaluate = config["evaluate"]
+    evaluate, metrics = config["evaluate"], build_metrics(config["metrics"])
+    if extractor is None and see_features(metrics):
+        extractor = build_extractor(evaluate["extractor"])
     return Evaluation(
-        metrics=build_metrics(config["metrics"]),
-        extractor=(extractor or build_extractor(evaluate["extractor"])).to(device),
+        metrics=metrics,
+        extractor=None if extractor is None else extractor.to(device),
         reference=reference or build_references(data, evaluate["reference"]),
         num_samples=evaluate["num_samples"],
         batch_size=evaluate["batch_size"],
@@ -173,9 +176,14 @@ def build_references(data: GANDataModule, name: str) -> tuple[ImageData, ...]:
     return tuple(data.data(split) for split in SPLITS[name])
 
 
-def build_metrics(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, GeneratorMetric | GeneratorProbe]:
+def build_metrics(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, AnyMetric]:
     """Makes metrics by name."""
     return {name: build(f"metrics.{name}", node) for name, node in nodes.items()}
+
+
+def see_features(metrics: Mapping[str, AnyMetric]) -> bool:
+    """Says whether metrics need an extractor; those that hold what was made against what was wanted do not."""
+    return any(isinstance(metric, GeneratorMetric | GeneratorProbe) for metric in metrics.values())
 
 
 def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.Callback]:

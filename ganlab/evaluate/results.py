@@ -9,7 +9,7 @@ from ganlab.data.image_set import SPLIT as WHOLE
 from ganlab.errors import StorageError
 from ganlab.files import write_atomically
 from ganlab.runs.folder import without_nan
-from ganlab.scoring.evaluation import Score
+from ganlab.scoring.score import Score
 
 
 def write(results: list[dict[str, Any]], path: str | None) -> None:
@@ -46,7 +46,10 @@ def print_table(title: str, scores: Sequence[Score]) -> None:
     against = " and ".join(described.values()) or "nothing"
     norm = f", batch norm {protocol['batch_norm']}" if protocol["batch_norm"] else ""
     method = f", chosen by {protocol['method']['method']}" if protocol["method"] else ""
+    seen = next((score.protocol for score in scores if "extractor" in score.protocol), None)
+    through = (
+        f", extractor {seen['extractor']} ({seen['weights_sha256'][:8] or 'no weights'})" if seen else ""
+    )
     print(
-        f"  {protocol['num_samples']:,} samples ({protocol['generator']}{norm}{method}) against {against}, "
-        f"extractor {protocol['extractor']} ({protocol['weights_sha256'][:8] or 'no weights'})"
+        f"  {protocol['num_samples']:,} samples ({protocol['generator']}{norm}{method}) against {against}{through}"
     )

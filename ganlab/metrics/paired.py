@@ -19,8 +19,8 @@ class Answers(NamedTuple):
 
     made: Tensor
     """`(N, ...)`, as networks see samples, or as they are stored."""
-    target: Tensor
-    """As `made`."""
+    target: Tensor | None = None
+    """As it is stored, of the size of `made`; `None` where nobody knows."""
     mask: Tensor | None = None
     """bool `(N, 1, H, W)`, true in the hole that was to be filled; `None` where nothing was hidden."""
 

@@ -1,11 +1,9 @@
 """From a generator to named, comparable numbers: one feature pass feeds all metrics."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -13,48 +11,25 @@ from torch import Tensor, distributed
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.accumulation import in_batches
-from ganlab.metrics.directions import Better, better
-from ganlab.metrics.extraction import extract, quantisation
+from ganlab.metrics.extraction import extract
 from ganlab.metrics.metric import Estimate, GeneratorMetric
+from ganlab.metrics.paired import Answers, PairedMetric
 from ganlab.metrics.probe import GeneratorProbe, LatentSampler, ProbeContext
 from ganlab.metrics.ranks import agree, together
-from ganlab.metrics.reference import ImageReference, Reference, ReferenceStatistics, StatisticsReference
+from ganlab.metrics.reference import ReferenceStatistics
 from ganlab.metrics.skipping import SkipInapplicable
-from ganlab.modalities.images import checked
+from ganlab.modalities.images import checked, to_uint8
 from ganlab.numerics.determinism import deterministic_where_possible
+from ganlab.scoring.assigned import Assigned, Compared, require_references, require_targets
+from ganlab.scoring.score import Score, scored
+
+Sample = Callable[[int, int], Tensor | Answers | tuple[Tensor, Tensor]]
+"""Returns samples `[first, last)` of a fixed list, `(N, ...)`, or what was made and what was wanted."""
+
+Seen = GeneratorMetric | PairedMetric
+"""Metrics that the one pass over samples feeds."""
 
 NONE_APPLIES = "no metric applies to what is scored: choose others, such as metrics=quick"
-
-
-@dataclass(frozen=True)
-class Score:
-    """One number and all that has to be equal before it may be compared with another."""
-
-    metric: str
-    """Key, e.g. `fid50k_train`."""
-    value: float
-    protocol: dict[str, Any]
-    """Plain data, ready for JSON."""
-    better: Better | None = None
-    """Which way is up; `None`: neither."""
-    std: float | None = None
-    """Standard deviation over splits, subsets or classes, where the metric is a mean over them."""
-    ci95: tuple[float, float] | None = None
-    """95 % confidence interval over images; it knows nothing of other training seeds."""
-
-
-_M = TypeVar("_M", bound=GeneratorMetric | GeneratorProbe)
-
-
-@dataclass(eq=False)
-class _Task(Generic[_M]):
-    """A metric, and what it compares with."""
-
-    name: str
-    metric: _M
-    reference: Reference | None
-    images: ImageData | None
-    """Of the reference."""
 
 
 class Evaluation:
@@ -63,7 +38,7 @@ class Evaluation:
     Args:
         metrics: by name; may be empty. Probes run after the one feature pass, each on the whole list. A
             `SkipInapplicable` among them leaves out those that do not apply.
-        extractor: what images are seen through.
+        extractor: what samples are seen through; `None` will do where all metrics are paired.
         reference: real images, or statistics alone, or several of them (a training and a test split), of which each
             gets scores of its own from the same pass over generated images; `None` will do where no metric needs them.
         num_samples: number of generated images over all ranks, >= 2.
@@ -78,8 +53,8 @@ class Evaluation:
 
     def __init__(
         self,
-        metrics: Mapping[str, GeneratorMetric | GeneratorProbe | SkipInapplicable],
-        extractor: FeatureExtractor,
+        metrics: Mapping[str, GeneratorMetric | GeneratorProbe | PairedMetric | SkipInapplicable],
+        extractor: FeatureExtractor | None,
         reference: ImageData | ReferenceStatistics | Sequence[ImageData] | None,
         num_samples: int,
         batch_size: int,
@@ -94,62 +69,38 @@ class Evaluation:
         self.num_samples = num_samples
         self.batch_size = batch_size
         self._device = torch.device(device)
-        found: list[tuple[Reference, ImageData | None]] = []
-        if isinstance(reference, ReferenceStatistics):
-            found = [(StatisticsReference(reference), None)]
-        elif reference is not None:
-            several = (reference,) if isinstance(reference, ImageData) else reference
-            found = [(ImageReference(x, extractor, cache_dir, batch_size, device), x) for x in several]
-        splits = [each.split for each, _ in found]
-        if len(set(splits)) < len(splits):
-            raise ConfigurationError(f"references of the same split ({', '.join(splits)}): give one of each")
         self._skipping = next((x for x in metrics.values() if isinstance(x, SkipInapplicable)), None)
-        self._metrics: list[_Task[GeneratorMetric]] = []
-        self._probes: list[_Task[GeneratorProbe]] = []
-        for name, metric in metrics.items():
-            if isinstance(metric, SkipInapplicable):
-                continue
-            for place, each in enumerate((found if metric.needs_reference else found[:1]) or [(None, None)]):
-                own = copy.deepcopy(metric) if place else metric
-                if isinstance(own, GeneratorMetric):
-                    self._metrics.append(_Task(name, own, *each))
-                else:
-                    self._probes.append(_Task(name, own, *each))
-        if self._skipping is None:
-            self._require_references([*self._metrics, *self._probes])
-
-    @staticmethod
-    def _require_references(tasks: "Sequence[_Task[GeneratorMetric] | _Task[GeneratorProbe]]") -> None:
-        """Sees that metrics have what they compare with."""
-        comparing = [task for task in tasks if task.metric.needs_reference]
-        lacking = [task.name for task in comparing if task.reference is None]
-        if lacking:
+        compared = Compared.of(reference, extractor, cache_dir, batch_size, self._device)
+        self._modality = compared.modality
+        assigned = compared.assign(metrics)
+        self._metrics, self._probes, self._paired = assigned.features, assigned.probes, assigned.paired
+        looking: list[Assigned[Any]] = [*self._metrics, *self._probes]
+        if extractor is None and looking:
             raise ConfigurationError(
-                f"metrics {', '.join(lacking)} compare with real images and none were given"
+                f"metrics.{looking[0].name} sees samples through an extractor, and none was given"
             )
-        for task in comparing:
-            if isinstance(task.metric, GeneratorProbe) and task.images is None and task.reference is not None:
-                raise ConfigurationError(
-                    f"metrics {task.name} need real images, and {task.reference.name} is statistics alone: give a"
-                    " data set or a folder of images as reference"
-                )
+        if self._skipping is None:
+            require_references([*self._metrics, *self._probes])
 
     @deterministic_where_possible()
     def __call__(
         self,
-        sample: Callable[[int, int], Tensor],
+        sample: Sample,
         protocol: Mapping[str, Any],
         rank: int = 0,
         world_size: int = 1,
         progress: Callable[[int, int], None] | None = None,
         labels: Tensor | None = None,
         after_batch: Callable[[], None] = lambda: None,
+        targets: Mapping[str, Any] | None = None,
+        direction: str | None = None,
     ) -> list[Score]:
         """Scores one generator; all ranks have to call it and all get the same scores.
 
         Args:
-            sample: returns the generated images `[first, last)` of a fixed list, float in `[-1, 1]` or uint8;
-                probes need a whole `LatentSampler`.
+            sample: returns the generated samples `[first, last)` of a fixed list, as networks see them (images: float
+                in `[-1, 1]`) or as they are stored (uint8), or `Answers`: those, and the targets as they are stored.
+                Probes need a whole `LatentSampler`.
             protocol: what only the caller knows (generator `ema` or `raw`, batch-norm mode, truncation,
                 seed, ...).
             rank: this process's place; ranks take contiguous shares of the list.
@@ -160,13 +111,16 @@ class Evaluation:
                 unconditional.
             after_batch: called after each batch and before each metric's own arithmetic, the same number of times on
                 all ranks. What it raises ends the evaluation; it has to raise it on all of them.
+            targets: where the targets of `Answers` are from, as `Reference.description`: `name`, `split`, `num`,
+                `sha256`; `None` where nothing is known of what was wanted.
+            direction: of a task with several, all but the first: ends the keys (`psnr_1k_test_b2a`).
 
         Raises:
             ConfigurationError: more ranks than images, or a metric that lacks labels, images or class scores.
             DivergedError: generated images that are not finite.
             DataError: features that are not finite.
         """
-        if not self._metrics and not self._probes:
+        if not self._metrics and not self._probes and not self._paired:
             return []
         self._check_ranks(world_size)
 
@@ -175,25 +129,51 @@ class Evaluation:
                 progress(done, total)
             after_batch()
 
-        self._extractor.to(self._device)
         metrics = self._prepare(self._metrics, rank, world_size, advance)
+        paired = self._prepare_paired(rank, targets)
         with together("the features of generated images", world_size, self._device):
-            faults = self._update(metrics, sample, labels, rank, world_size, advance)
-        scores = []
-        for task in metrics:
+            faults = self._update(metrics, paired, sample, labels, rank, world_size, advance)
+        found = [
+            *self._seen([*metrics, *paired], faults, targets, rank, world_size, after_batch),
+            *self._probed_all(sample, rank, world_size, after_batch),
+        ]
+        if not found:
+            raise ConfigurationError(NONE_APPLIES)
+        protocol = {**protocol, "num_samples": self.num_samples}
+        return [
+            score for each in found for score in scored(*each, protocol, self._extractor, targets, direction)
+        ]
+
+    def _seen(
+        self,
+        tasks: list[Assigned[Any]],
+        faults: Mapping[Assigned[Any], ConfigurationError],
+        targets: Mapping[str, Any] | None,
+        rank: int,
+        world_size: int,
+        after_batch: Callable[[], None],
+    ) -> list[tuple[Assigned[Any], dict[str, Estimate]]]:
+        """Returns what the metrics that the pass has fed make of it."""
+        found = []
+        for task in tasks:
             after_batch()
             with self._skipped(task.name, rank):
                 # Its states are joined over ranks, so all ranks score it, or none.
                 agree(faults.get(task), f"metric {task.name}", world_size, self._device)
                 with together(f"metric {task.name}", world_size, self._device):
-                    scores += self._scores(task, self._estimates(task), protocol)
+                    found.append((task, self._estimates(task, targets)))
+        return found
+
+    def _probed_all(
+        self, sample: Sample, rank: int, world_size: int, after_batch: Callable[[], None]
+    ) -> list[tuple[Assigned[Any], dict[str, Estimate]]]:
+        """Returns what probes find, each for itself."""
+        found: list[tuple[Assigned[Any], dict[str, Estimate]]] = []
         for probe in self._probes:
             after_batch()
             with self._skipped(probe.name, rank), together(f"metric {probe.name}", world_size, self._device):
-                scores += self._scores(probe, self._probed(probe, sample), protocol)
-        if not scores:
-            raise ConfigurationError(NONE_APPLIES)
-        return scores
+                found.append((probe, self._probed(probe, sample)))
+        return found
 
     def _check_ranks(self, world_size: int) -> None:
         """Sees that each rank gets images, and can reach the others."""
@@ -216,23 +196,25 @@ class Evaluation:
 
     def _prepare(
         self,
-        tasks: list[_Task[GeneratorMetric]],
+        tasks: list[Assigned[GeneratorMetric]],
         rank: int,
         world_size: int,
         advance: Callable[[int, int], None],
-    ) -> list[_Task[GeneratorMetric]]:
+    ) -> list[Assigned[GeneratorMetric]]:
         """Empties the metrics and tells them of the real images, which are seen once for all of them.
 
         Returns:
             The tasks that apply.
         """
-        possible: list[_Task[GeneratorMetric]] = []
+        if self._extractor is not None:
+            self._extractor.to(self._device)
+        possible: list[Assigned[GeneratorMetric]] = []
         for task in tasks:
             with (
                 self._skipped(task.name, rank),
                 together(f"the reference of metric {task.name}", world_size, self._device),
             ):
-                self._require_references([task])
+                require_references([task])
                 if task.reference is not None:
                     task.reference.check(task.metric.reference_parts)
                 possible.append(task)
@@ -252,42 +234,76 @@ class Evaluation:
                 task.metric.reset()
         return possible
 
+    def _prepare_paired(self, rank: int, targets: Mapping[str, Any] | None) -> list[Assigned[PairedMetric]]:
+        """Empties the paired metrics, and returns those that apply."""
+        possible = []
+        for task in self._paired:
+            with self._skipped(task.name, rank):
+                require_targets(task, targets, self._modality)
+                task.metric.to(self._device)
+                task.metric.reset()
+                possible.append(task)
+        return possible
+
     def _update(
         self,
-        tasks: list[_Task[GeneratorMetric]],
-        sample: Callable[[int, int], Tensor],
+        tasks: list[Assigned[GeneratorMetric]],
+        paired: list[Assigned[PairedMetric]],
+        sample: Sample,
         labels: Tensor | None,
         rank: int,
         world_size: int,
         advance: Callable[[int, int], None],
-    ) -> dict[_Task[GeneratorMetric], ConfigurationError]:
-        """Feeds this rank's share of the generated images to all metrics.
+    ) -> dict[Assigned[Seen], ConfigurationError]:
+        """Feeds this rank's share of the generated samples to all metrics.
 
         Returns:
             Why tasks do not apply to this share, where that may be skipped.
 
         Raises:
-            DivergedError: images that are not finite, of which quantisation would make grey levels.
+            DivergedError: samples that are not finite, of which quantisation would make grey levels.
         """
-        faults: dict[_Task[GeneratorMetric], ConfigurationError] = {}
+        faults: dict[Assigned[Seen], ConfigurationError] = {}
 
         def update(first: int, last: int) -> None:
-            images = sample(first, last)
-            if len(images) != last - first:
-                raise ValueError(f"sample({first}, {last}) returned {len(images)} images")
-            features = extract(self._extractor, checked(images), self._device)
-            for task in tasks:
-                if task not in faults:
+            answers = self._answers(sample, first, last)
+            if tasks and self._extractor is not None:
+                features = extract(self._extractor, answers.made, self._device)
+                for task in (task for task in tasks if task not in faults):
                     with self._noted(task, faults):
                         task.metric.update(features, None if labels is None else labels[first:last])
+            for pair in (pair for pair in paired if pair not in faults):
+                with self._noted(pair, faults):
+                    self._compare(pair.metric, answers)
 
-        if tasks:
+        if tasks or paired:
             in_batches(update, self.num_samples, self.batch_size, rank, world_size, advance)
         return faults
 
+    def _answers(self, sample: Sample, first: int, last: int) -> Answers:
+        """Returns a batch of samples in the form in which data are stored, as far as anybody says what they are."""
+        given = sample(first, last)
+        made, target, mask = Answers(given) if isinstance(given, Tensor) else Answers(*given)
+        if any(len(rows) != last - first for rows in (made, target, mask) if rows is not None):
+            raise ValueError(f"sample({first}, {last}) returned {len(made)} samples")
+        made = checked(made)
+        return Answers(made if self._modality is None else self._modality.denormalize(made), target, mask)
+
+    def _compare(self, metric: PairedMetric, answers: Answers) -> None:
+        """Shows a batch to a paired metric."""
+        made, target, mask = answers
+        if target is None:
+            raise ValueError("targets are described, and sample() returned none")
+        made, target = (self._pixels(each).to(self._device) for each in (made, target))
+        metric.update(made, target, None if mask is None else mask.to(self._device))
+
+    def _pixels(self, samples: Tensor) -> Tensor:
+        """Returns samples of a modality that nobody has said as images; others as they are."""
+        return to_uint8(samples) if self._modality is None and samples.ndim == 4 else samples
+
     @contextmanager
     def _noted(
-        self, task: _Task[GeneratorMetric], faults: dict[_Task[GeneratorMetric], ConfigurationError]
+        self, task: Assigned[Seen], faults: dict[Assigned[Seen], ConfigurationError]
     ) -> Iterator[None]:
         """Puts off leaving out a task until all ranks do."""
         try:
@@ -297,20 +313,23 @@ class Evaluation:
                 raise
             faults[task] = error
 
-    def _estimates(self, task: _Task[GeneratorMetric]) -> dict[str, Estimate]:
-        """Returns what a metric makes of the features of all ranks."""
+    def _estimates(self, task: Assigned[Seen], targets: Mapping[str, Any] | None) -> dict[str, Estimate]:
+        """Returns what a metric makes of the samples of all ranks."""
+        if isinstance(task.metric, PairedMetric):
+            assert targets is not None
+            return task.metric.scores(self.num_samples, str(targets["split"]))
+        assert self._extractor is not None
         split = task.reference.split if task.reference else None
         return task.metric.scores(self._extractor.name, self.num_samples, split)
 
-    def _probed(
-        self, task: _Task[GeneratorProbe], sample: Callable[[int, int], Tensor]
-    ) -> dict[str, Estimate]:
+    def _probed(self, task: Assigned[GeneratorProbe], sample: Sample) -> dict[str, Estimate]:
         """Returns what a probe finds."""
-        self._require_references([task])
+        require_references([task])
         if not isinstance(sample, LatentSampler):
             raise ConfigurationError(
                 f"metrics {task.name} draws images of its own, which needs a generator: drop it from metrics"
             )
+        assert self._extractor is not None
         context = ProbeContext(
             sample,
             self._extractor,
@@ -320,26 +339,3 @@ class Evaluation:
             self._device,
         )
         return task.metric.scores(context)
-
-    def _scores(
-        self,
-        task: _Task[GeneratorMetric] | _Task[GeneratorProbe],
-        estimates: Mapping[str, Estimate],
-        protocol: Mapping[str, Any],
-    ) -> list[Score]:
-        """Gives estimates their protocol: all that has to be equal before they may be compared."""
-        compared = task.reference if task.metric.needs_reference else None
-        whole = {
-            **protocol,
-            "extractor": self._extractor.name,
-            "weights_sha256": self._extractor.weights_sha256,
-            "resize": self._extractor.resize,
-            "quantisation": quantisation(self._extractor),
-            "reference": compared.description if compared else None,
-            "num_samples": self.num_samples,
-            **task.metric.details,
-        }
-        way = better(task.metric.higher_is_better)
-        return [
-            Score(key, protocol=dict(whole), better=way, **each._asdict()) for key, each in estimates.items()
-        ]

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from ganlab import __version__
 from ganlab.interfaces import Discriminator, Generator
 from ganlab.sampling import LatentMethod, Sampler, describe_batch_norm
-from ganlab.scoring.evaluation import Evaluation, Score
+from ganlab.scoring.evaluation import Evaluation
+from ganlab.scoring.score import Score
 
 
 def score(

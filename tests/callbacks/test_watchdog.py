@@ -153,7 +153,7 @@ def test_a_second_fall_is_reported_again(tmp_path: Path, monkeypatch: pytest.Mon
 def test_falling_scores_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modes fall from some to none. Catches the wrong direction, and scores of another protocol as the best."""
     from ganlab.callbacks import evaluate as evaluation
-    from ganlab.scoring.evaluation import Score
+    from ganlab.scoring.score import Score
 
     values = iter([8.0, 7.0, 3.0, 2.0, 1.0])
     monkeypatch.setattr(

@@ -4,10 +4,9 @@ import pytest
 
 from ganlab.build import run as build
 from ganlab.cli import compose_config
-from ganlab.metrics.metric import GeneratorMetric
-from ganlab.metrics.probe import GeneratorProbe
 from ganlab.metrics.skipping import SkipInapplicable
 from ganlab.paths import conf_dir
+from ganlab.scoring.assigned import AnyMetric
 
 
 @pytest.mark.parametrize(
@@ -29,7 +28,7 @@ def test_a_metric_is_the_same_under_every_name() -> None:
     """Catches: other settings in `paper` than in `kid` under one node name."""
     alone = {path.stem: compose_config("data=digits", f"metrics={path.stem}")["metrics"]
              for path in (conf_dir() / "metrics").glob("*.yaml") if path.stem not in ("modes", "none")}  # fmt: skip
-    for name in ("quick", "paper", "all"):
+    for name in ("quick", "paper", "paired", "all"):
         for metric, node in alone[name].items():
             if metric not in (
                 "modes",
@@ -39,15 +38,17 @@ def test_a_metric_is_the_same_under_every_name() -> None:
 
 
 def test_all_lists_every_metric() -> None:
-    """Catches a metric that `all` forgets. `ppl_lpips` is left to those who fetch its weights."""
+    """Catches a metric that `all` forgets. `ppl_lpips` and `lpips` are left to those who fetch weights."""
     names = {path.stem for path in (conf_dir() / "metrics").glob("*.yaml")}
     nodes = compose_config("data=digits", "metrics=all")["metrics"]
-    assert {*nodes} == names - {"none", "quick", "paper", "all", "ppl_lpips"} | {"skip_inapplicable"}
+    assert {*nodes} == names - {"none", "quick", "paper", "all", "ppl_lpips", "lpips", "paired"} | {
+        "skip_inapplicable"
+    }
 
 
 @pytest.mark.parametrize("data", ["digits", "ring2d"])
 def test_all_builds(data: str) -> None:
     nodes = compose_config(f"data={data}", "metrics=all")["metrics"]
     for name, metric in build.build_metrics(nodes).items():
-        kinds = SkipInapplicable if name == "skip_inapplicable" else GeneratorMetric | GeneratorProbe
+        kinds = SkipInapplicable if name == "skip_inapplicable" else AnyMetric
         assert isinstance(metric, kinds), name

@@ -25,10 +25,12 @@ from ganlab.metrics.kernel_distance import KernelDistance
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.precision_recall import DensityCoverage, PrecisionRecall
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
+from ganlab.metrics.psnr import PSNR
 from ganlab.metrics.reference import Reference
 from ganlab.metrics.skipping import SkipInapplicable
 from ganlab.modalities.images import to_float
-from ganlab.scoring.evaluation import Evaluation, Score
+from ganlab.scoring.evaluation import Evaluation
+from ganlab.scoring.score import Score
 
 
 class _Pixels(FeatureExtractor):
@@ -324,6 +326,9 @@ class _FailsToCompute(FrechetDistance):
         return found
 
 
+TARGETS = {"name": "noise", "split": "test", "num": 203, "sha256": "e" * 64}
+
+
 def _run_rank(rank: int, world_size: int, folder: Path) -> None:
     """Body of one process of the test below; writes what it asked for and what it scored."""
     torch.set_num_threads(1)
@@ -351,6 +356,12 @@ def _run_rank(rank: int, world_size: int, folder: Path) -> None:
     again = _evaluation(cache, 203, 32, metrics=_all_metrics(), reference=_reference(real, LABELS))
     scores = again(sample, {}, rank, world_size, labels=LABELS)
     result["again"] = [(s.metric, s.value, s.ci95) for s in scores]
+    pairs = _evaluation(cache, 203, 32, metrics={"psnr": PSNR(20)}, extractor=None, reference=None)
+    wanted = _noise_images(3)
+    scores = pairs(
+        lambda begin, end: (fakes[begin:end], wanted[begin:end]), {}, rank, world_size, targets=TARGETS
+    )
+    result["paired"] = [(s.metric, s.value, s.ci95) for s in scores]
     try:
         fakes = torch.full((203, 1, 8, 8), torch.nan if rank == 1 else 0.0)
         evaluation(sample, {}, rank, world_size, labels=LABELS)
@@ -392,8 +403,8 @@ def _run_rank(rank: int, world_size: int, folder: Path) -> None:
 
 
 def test_two_ranks_score_as_one(tmp_path: Path) -> None:
-    """Catches: shares that overlap, states not reduced, ranks with references of their own, endless waits,
-    also for a rank that leaves out a metric alone, or by a fault that is not the other's."""
+    """Catches: shares that overlap, states not reduced, pairs in another order, ranks with references of their own,
+    endless waits, also for a rank that leaves out a metric alone, or by a fault that is not the other's."""
     package = Path(ganlab.__path__[0]).parent
     path = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo"}
@@ -423,7 +434,12 @@ def test_two_ranks_score_as_one(tmp_path: Path) -> None:
     assert first["unlike"] == "RuntimeError: metric some failed on another rank: out of memory"
     assert not (tmp_path / "rank1").exists()
 
-    fakes = _noise_images(1)
+    fakes, wanted = _noise_images(1), _noise_images(3)
+    pairs = PSNR(20)
+    pairs.update(fakes, wanted)
+    expected = [(f"{name}_203_test", *each[::2]) for name, each in pairs.compute().items()]
+    assert [(name, value, tuple(ci95)) for name, value, ci95 in first["paired"]] == expected
+    assert second["paired"] == first["paired"]
     evaluation = _evaluation(
         tmp_path, 203, metrics=_all_metrics(), reference=_reference(_noise_images(0), LABELS)
     )

@@ -14,7 +14,8 @@ from ganlab.interfaces import FeatureExtractor, Features, Generator, ImageData
 from ganlab.metrics.extractors.points import Points
 from ganlab.metrics.skipping import SkipInapplicable
 from ganlab.sampling import Sampler
-from ganlab.scoring.evaluation import Evaluation, Score
+from ganlab.scoring.evaluation import Evaluation
+from ganlab.scoring.score import Score
 
 LABELS = torch.arange(60) % 3
 

@@ -287,7 +287,7 @@ def test_real_wandb_keeps_a_run(
     """Catches: settings or calls that the real W&B refuses, an artifact left out; least and largest of what is no
     score, a best that is turned round, or that of the last resumption alone."""
     from ganlab.callbacks import evaluate
-    from ganlab.scoring.evaluation import Score
+    from ganlab.scoring.score import Score
 
     values = iter([5.0, 3.0, 4.0, 3.5])
 

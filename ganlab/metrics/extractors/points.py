@@ -12,6 +12,7 @@ class Points(FeatureExtractor):
     Unlike networks it wants float points `(N, 2, 1, 1)`, because grey levels would move them onto a lattice.
     """
 
+    modality = "points"
     name = "points"
     weights_sha256 = ""
     resize = "none"

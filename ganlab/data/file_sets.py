@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,13 +35,18 @@ class FileSet:
     """Returns what file `i` holds, or raises; called from several threads at once."""
     fingerprint: str
     """Changes when any file changes."""
-    labels: Callable[[], Labels]
-    """Reads the labels of the files, or raises `DataError`: from a label file, else the folders that all lie in."""
+    labels_of: Callable[[list[str]], Labels]
+    """Reads the labels of files, or of folders of them, by their names; or raises `DataError`. They are from a label
+    file, else the folders that all lie in."""
 
     @property
     def names(self) -> list[str]:
         """The paths of the files, relative and with forward slashes."""
         return self.listing.images
+
+    def labels(self) -> Labels:
+        """Reads the labels of the files."""
+        return self.labels_of(self.names)
 
 
 @contextmanager
@@ -80,9 +85,13 @@ def _file_set(
     fingerprint: Callable[[list[str]], str],
 ) -> FileSet:
     listing = Listing.of_kind(origin, names, kind.plural, kind.suffixes)
+
+    def labels_of(names: list[str]) -> Labels:
+        return read_labels(replace(listing, images=names), read) or labels_of_folders(names)
+
     return FileSet(
         listing,
         lambda index: read(listing.images[index], kind.max_bytes),
         fingerprint(listing.images),
-        lambda: read_labels(listing, read) or labels_of_folders(listing.images),
+        labels_of,
     )

@@ -47,10 +47,10 @@ def horizontal_flip(images: Tensor, chosen: Tensor) -> Tensor:
     """Mirrors the chosen images left to right.
 
     Args:
-        images: `(N, C, H, W)`.
+        images: `(N, C, H, W)`, or videos `(N, C, T, H, W)`.
         chosen: `(N,)` bool.
     """
-    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
+    return torch.where(chosen.view(-1, *[1] * (images.dim() - 1)), images.flip(-1), images)
 
 
 def make_grid(images: Tensor, num_columns: int | None = None, gap: int = 2) -> Tensor:

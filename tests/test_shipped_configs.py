@@ -39,7 +39,13 @@ def nodes(tree: Any, key: str = "") -> list[tuple[str, dict[str, Any]]]:
 )
 def test_option_composes_and_binds(choice: str) -> None:
     """Catches: an argument renamed in a constructor and not in its YAML, a missing one, a wrong type."""
-    own = OWN_IMAGES if choice.startswith("data=image_") else NO_IMAGES if choice in OF_OTHER_SHAPES else ()
+    own = (
+        OWN_IMAGES
+        if choice.startswith(("data=image_", "data=video"))
+        else NO_IMAGES
+        if choice in OF_OTHER_SHAPES
+        else ()
+    )
     config = compose_config(choice, *own)
     found = nodes(config)
     assert found

@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from ganlab.cli import parse_runs, run
+from ganlab.cli import run
+from ganlab.cli.options import parse_runs
 from ganlab.runs.comparison import find_runs
 from ganlab.runs.reading.conditions import short_name
 from ganlab.runs.reading.run import Run

@@ -18,7 +18,7 @@ from ganlab.errors import ConfigurationError, DataError
 from ganlab.runs.checkpoint_file import load_checkpoint, save_checkpoint
 from ganlab.train import train
 from ganlab.training.generative import GenerativeModule
-from tests.test_assembly import GAN, NARROW, VAE, make
+from tests.build.test_module import GAN, NARROW, VAE, make
 from tests.test_resume import assert_equal_state
 
 

@@ -104,7 +104,7 @@ def test_missing_data_without_network_says_what_to_get(
         (sample, ["run=x", "out=y", "generator=best"], ["generator=best", "ema or raw"]),
         (evaluate, ["metrcs=quick"], ["no such option", "metrics"]),
         (sample, ["out=y"], ["run", "missing"]),
-        (evaluate, [], ["give either run=RUN_DIR or images=PATH"]),
+        (evaluate, [], ["give one of run=RUN_DIR, images=PATH and pairs=MADE,TARGET"]),
     ],
 )
 def test_options_of_the_other_verbs(

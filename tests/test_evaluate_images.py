@@ -173,8 +173,8 @@ def test_reference_is_brought_to_the_size_and_channels_of_the_images(
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ((), 2, "give either run=RUN_DIR or images=PATH; neither"),
-        (("images=fakes.npz", "run=somewhere"), 2, "both were given"),
+        ((), 2, "give one of run=RUN_DIR, images=PATH and pairs=MADE,TARGET; none"),
+        (("images=fakes.npz", "run=somewhere"), 2, "run and images were given"),
         (("images=absent",), 3, "no folder, .zip or .npz"),
         (("images=mixed", "reference=digits"), 3, "images of 2 sizes, such as 0.png (8x8) and 1.png (9x9): resize"),
         (("images=float.npz", "reference=digits"), 3, "samples have to be uint8 (N, H, W, C)"),

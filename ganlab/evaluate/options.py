@@ -1,7 +1,7 @@
 """What `ganlab evaluate` can be told."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ from ganlab.errors import ConfigurationError
 
 USAGE = f"""usage: python -m ganlab.evaluate run=RUN_DIR [option=value ...]
        python -m ganlab.evaluate images=PATH reference=NAME_OR_PATH [option=value ...]
+       python -m ganlab.evaluate pairs=MADE,TARGET [metrics=[psnr,ssim,lpips,mel_l1]] [option=value ...]
 
   run=DIR            run folder that training printed; it may still be training
   images=PATH        folder or .zip of images of one size, or .npz of uint8 samples (images or arr_0, N H W C)
+  pairs=MADE,TARGET  what was made and what was wanted: two folders or .zip of pictures or of sounds (WAV, FLAC, ...)
+                     that match by name, or two .npz of uint8 images; metrics: psnr, ssim, lpips, paired (default),
+                     mel_l1 (default for sound); takes metrics, batch_size, device, json, hydra.searchpath alone
   reference=WHAT     train, test or both splits of the run's data (default: the run's); or a data set of conf/data,
                      a folder, .zip or .npz of images (all brought to the size of the samples), or an .npz of
                      statistics (mu, sigma; Fréchet distance only)
@@ -57,6 +61,7 @@ class EvaluateOptions(LatentOptions):
 
     run: str | None = None
     images: str | None = None
+    pairs: str | None = None
     checkpoint: str | None = None
     generator: str | None = None
     metrics: list[str] | None = None
@@ -79,6 +84,9 @@ OF_RUNS = (
     *(option.name for option in fields(LatentOptions)),
 )
 """What images that a generator left behind do not have."""
+
+OF_PAIRS = ("pairs", "metrics", "batch_size", "device", "json")
+"""What belongs to pairs."""
 
 
 def parse(arguments: Sequence[str]) -> tuple[EvaluateOptions, Parts]:
@@ -107,9 +115,16 @@ def check(options: EvaluateOptions, parts: Parts) -> None:
     Raises:
         ConfigurationError: for the first of them.
     """
-    if (options.run is None) == (options.images is None):
-        given = "neither was" if options.run is None else "both were"
-        raise ConfigurationError(f"give either run=RUN_DIR or images=PATH; {given} given")
+    subjects = {"run": options.run, "images": options.images, "pairs": options.pairs}
+    given = [name for name, value in subjects.items() if value is not None]
+    if len(given) != 1:
+        counted = f"{' and '.join(given)} were" if given else "none was"
+        raise ConfigurationError(
+            f"give one of run=RUN_DIR, images=PATH and pairs=MADE,TARGET; {counted} given"
+        )
+    if options.pairs is not None:
+        _check_pairs(options, parts)
+        return
     if options.run is not None:
         check_run(f"run={options.run}", options.run, "checkpoint")
     of_data = [f"data.{key}" for key in parts["data"]] + ["reference_split"] * (
@@ -130,6 +145,20 @@ def check(options: EvaluateOptions, parts: Parts) -> None:
             raise ConfigurationError(f"{name}={value}: belongs to run=; images have no {name}")
     if options.export_reference is not None and options.reference is None:
         raise ConfigurationError("export_reference=: there is nothing to export; give a reference=")
+
+
+def _check_pairs(options: EvaluateOptions, parts: Parts) -> None:
+    """Refuses what pairs have no use for."""
+    typed = [f"{part}.{key}" for part in ("extractor", "data") for key in parts[part]]
+    for option in fields(EvaluateOptions):
+        if option.name not in OF_PAIRS:
+            value = getattr(options, option.name)
+            default = option.default if option.default is not MISSING else []
+            typed += [f"{option.name}={value}"] * (value != default)
+    if typed:
+        raise ConfigurationError(
+            f"{typed[0]}: pairs= holds files against files and takes {', '.join(OF_PAIRS[1:])} alone"
+        )
 
 
 def searched_folders(parts: Parts) -> list[Path]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import signal
 import sys
 import textwrap
@@ -23,7 +24,7 @@ from ganlab.sweeping.parallel_coordinates import draw_parallel_coordinates
 from ganlab.sweeping.pruners import halving, median, none
 from ganlab.sweeping.record import FAILED, FINISHED, INTERRUPTED, PRUNED, Outcome, StopRequest, SweepFolder
 from ganlab.sweeping.samplers import cmaes, grid, random, tpe
-from ganlab.sweeping.search import Search
+from ganlab.sweeping.search import Search, study_storage
 from ganlab.sweeping.space import Space
 
 TINY = ("trainer=smoke", "logger=none", "model=gan", "data=ring2d", "model.generator.channels=4")
@@ -240,6 +241,21 @@ def test_killed_search_takes_up_its_trial(tmp_path: Path) -> None:
     assert [row["state"] for row in trials(tmp_path)] == ["complete", "complete"]
 
 
+def test_study_is_closed_between_trials(tmp_path: Path) -> None:
+    """Catches: a database that stays open for as long as the process lives, of which Python warns from 3.13 on."""
+    database = os.path.realpath(tmp_path / "study.db")
+    open_files = []
+
+    def score(values: dict[str, str]) -> float:
+        open_files.append([os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()])
+        return 1.0
+
+    search, _ = make_search(tmp_path, score, "a=interval(0,1)", n_trials=2)
+    search.run()
+    assert len(open_files) == 2
+    assert not any(database in files for files in open_files)
+
+
 def test_another_space_is_another_search(tmp_path: Path) -> None:
     """Catches: trials of another space counted, and learned from, because they lie in the same folder."""
     for override in ("a=interval(0,1)", "a=interval(0,2)"):
@@ -294,7 +310,7 @@ def test_trial_is_told_as_it_ended(tmp_path: Path) -> None:
     assert [row["state"] for row in rows] == ["fail", "fail", "pruned", "running", "complete"]
     assert rows[0]["error"] == "ValueError: x"
     assert rows[4]["value"] == "5.0"
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder.path / 'study.db'}")
+    study = optuna.load_study(study_name=None, storage=study_storage(folder))
     assert study.trials[4].intermediate_values == {1: 3.0}
 
 
@@ -330,7 +346,7 @@ def test_bad_trial_is_asked_to_stop(
 
     Search(space("a=interval(0,1)"), Objective(), folder, launch, random, pruner, 4, 1, 0).run()  # type: ignore[arg-type]
     assert {number: asked[number] for number in stopped} == stopped
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder.path / 'study.db'}")
+    study = optuna.load_study(study_name=None, storage=study_storage(folder))
     assert study.trials[3].intermediate_values == {1: 3.0, 2: 2.0, 3: 1.0}
 
 

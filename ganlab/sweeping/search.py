@@ -15,10 +15,19 @@ from ganlab.sweeping.space import Space
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+    from optuna.storages import RDBStorage
     from optuna.study import Study
     from optuna.trial import Trial
 
 Launch = Callable[[list[list[str]], int], Sequence[float]]
+
+
+def study_storage(folder: SweepFolder) -> "RDBStorage":
+    """Returns what keeps a sweep's studies, in `study.db`; it is closed after each access, as nobody closes a study."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy.pool import NullPool
+
+    return RDBStorage(f"sqlite:///{folder.path / 'study.db'}", engine_kwargs={"poolclass": NullPool})
 
 
 class Search:
@@ -91,7 +100,7 @@ class Search:
         self._folder.path.mkdir(parents=True, exist_ok=True)
         objective = self._objective
         study = optuna.create_study(
-            storage=f"sqlite:///{self._folder.path / 'study.db'}",
+            storage=study_storage(self._folder),
             study_name=f"{objective.direction} {objective.score} {objective.metric} {self._space.digest}",
             direction=StudyDirection[objective.direction.upper()],
             pruner=make_pruner(),

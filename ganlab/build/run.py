@@ -43,8 +43,7 @@ from ganlab.config.groups import compose_group
 from ganlab.config.redaction import redact
 from ganlab.config.schema import Config
 from ganlab.data.datamodule import GANDataModule
-from ganlab.drawing.points import Points
-from ganlab.drawing.still_images import Images
+from ganlab.drawing.of_modality import drawing_of
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import FeatureExtractor, ImageData
 from ganlab.metrics.extractors import choose_extractor_name, read_extractor_file, say_how_to_get_fid
@@ -200,8 +199,7 @@ def build_callbacks(config: Config, plan: Plan, data: GANDataModule) -> list[pl.
     if data.labels:
         run.facts["class_names"] = list(train_data.class_names)
     checkpointing = Checkpointing(plan, written, train_data.sha256)
-    in_plane = tuple(train_images.shape[1:]) == (2, 1, 1)
-    drawing = Points(train_images[: samples["num"] * 16]) if in_plane else Images()
+    drawing = drawing_of(data.modality, train_images[: samples["num"] * 16])
     facts = {"run": config["run_name"], "model": config["model"]["name"]}
     progress = Progress(config["budget"], recorder, config["n_critic"], config["data"]["batch_size"])
     scored_every = evaluate["every_g_steps"] if config["metrics"] else None

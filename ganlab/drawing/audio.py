@@ -2,19 +2,20 @@
 
 import math
 import wave
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganlab.drawing.contract import Drawing, Recording, Shown, record_each, side_by_side
+from ganlab.drawing.contract import Drawing, Recording, Shown, looks_like, record_each, side_by_side
 from ganlab.drawing.lettering import time_axis
 from ganlab.drawing.pictures import to_picture
 from ganlab.files import atomic_path
+from ganlab.modalities.audio import FULL_SCALE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,8 +57,20 @@ class Audio(Drawing):
 
     def recordings(self, shown: Shown) -> list[Recording]:
         """Returns WAV files, 16 bits a number."""
-        write = partial(save_wave, sample_rate=self._sample_rate)
-        return record_each(self, shown, self._num_recordings, ".wav", write)
+        return record_each(self, shown, self._num_recordings, ".wav", Audio._write)
+
+    def question(self, condition: Any, made: Tensor) -> Sequence[tuple[Drawing, Tensor]]:
+        """See `Drawing.question`: one or two channels are sound, perhaps at a lower rate, more are a spectrogram."""
+        parts = condition if isinstance(condition, tuple) else (condition,)
+        return [(self._of(part, made), part) for part in parts if looks_like(part, made)]
+
+    def _of(self, part: Tensor, made: Tensor) -> Drawing:
+        if part.shape[1] > 2:
+            return Spectrograms()
+        return Audio(round(self._sample_rate * part.shape[2] / made.shape[2]), self._num_recordings)
+
+    def _write(self, sample: Tensor, path: Path) -> None:
+        save_wave(sample, path, self._sample_rate)
 
 
 class Spectrograms(Drawing):
@@ -130,8 +143,8 @@ def save_wave(samples: Tensor, path: Path, sample_rate: int) -> None:
 
 
 def _pulse_code(samples: Tensor) -> NDArray[np.int16]:
-    """Returns the numbers of a WAV file, `(T, C)`."""
-    scaled = samples.detach().float().cpu().clamp(-1, 1).mul(32767).round()
+    """Returns the numbers of a WAV file, `(T, C)`; what was read from such a file gives the same ones again."""
+    scaled = samples.detach().float().cpu().mul(FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1)
     return scaled.T.contiguous().numpy().astype("<i2")
 
 

@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ class Shown:
     made: Tensor
     """What a generator made, `(N, ...)`."""
     asked: Sequence[tuple["Drawing", Tensor]] = ()
-    """The parts of the condition that can be shown, each with what draws it: a smaller picture, a mel spectrogram."""
+    """The parts of the condition that can be shown, each with what draws it, as `Drawing.question` gives them."""
     target: Tensor | None = None
     """What was wanted, of the samples' modality; `None` where nobody knows."""
 
@@ -57,6 +58,18 @@ class Drawing(ABC):
         Returns:
             uint8 `(N, C, height, width)`, C = 1 (grey) or 3 (red, green, blue).
         """
+
+    def question(self, condition: Any, made: Tensor) -> Sequence[tuple["Drawing", Tensor]]:
+        """Returns what can be shown of a condition beside samples of this modality, each part with what draws it.
+
+        By default that is what looks like samples: numbers with as many axes. A label or an embedding is not shown.
+
+        Args:
+            condition: `None`, a tensor `(N, ...)` or a tuple of such.
+            made: the samples that answer it.
+        """
+        parts = condition if isinstance(condition, tuple) else (condition,)
+        return [(self, part) for part in parts if looks_like(part, made)]
 
     def recordings(self, shown: Shown) -> list[Recording]:
         """Returns the files that belong beside the still; none by default."""
@@ -90,8 +103,13 @@ def side_by_side(drawing: Drawing, shown: Shown) -> Tensor:
     return make_grid(F.pad(rows, (_MARGIN,) * 4, value=128))
 
 
+def looks_like(part: Any, made: Tensor) -> bool:
+    """Says whether a part of a condition is floating numbers with as many axes as samples, and no mere row of them."""
+    return isinstance(part, Tensor) and part.is_floating_point() and part.ndim == made.ndim > 2
+
+
 def record_each(
-    drawing: Drawing, shown: Shown, num: int, suffix: str, write: Callable[[Tensor, Path], None]
+    drawing: Drawing, shown: Shown, num: int, suffix: str, write: Callable[[Any, Tensor, Path], None]
 ) -> list[Recording]:
     """Returns recordings of the first samples, with those that they answer where these are of the same modality.
 
@@ -100,21 +118,17 @@ def record_each(
         shown: the samples.
         num: samples that are recorded.
         suffix: of the files, `.wav` for one.
-        write: writes one sample to a file.
+        write: method of the drawing's class that writes one sample to a file.
     """
-    asked = [samples for part, samples in shown.asked if type(part) is type(drawing)]
-    recorded = [*(("-asked", samples) for samples in asked[:1]), ("", shown.made)]
+    asked = [(part, samples) for part, samples in shown.asked if type(part) is type(drawing)]
+    recorded = [*(("-asked", *each) for each in asked[:1]), ("", drawing, shown.made)]
     if shown.target is not None:
-        recorded.append(("-target", shown.target))
+        recorded.append(("-target", drawing, shown.target))
     return [
-        Recording(f"{place:03d}{role}{suffix}", _writer(write, samples[place]))
+        Recording(f"{place:03d}{role}{suffix}", partial(write, part, samples[place]))
         for place in range(min(num, len(shown.made)))
-        for role, samples in recorded
+        for role, part, samples in recorded
     ]
-
-
-def _writer(write: Callable[[Tensor, Path], None], sample: Tensor) -> Callable[[Path], None]:
-    return lambda path: write(sample, path)
 
 
 def _enlarged(tiles: Tensor, height: int, width: int) -> Tensor:

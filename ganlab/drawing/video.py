@@ -1,6 +1,5 @@
 """Video as strips of frames, and as films that are played."""
 
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,8 +50,10 @@ class Video(Drawing):
 
     def recordings(self, shown: Shown) -> list[Recording]:
         """Returns films of some samples."""
-        write = partial(save_video, frames_per_second=self._frames_per_second)
-        return record_each(self, shown, self._num_recordings, self._suffix, write)
+        return record_each(self, shown, self._num_recordings, self._suffix, Video._write)
+
+    def _write(self, sample: Tensor, path: Path) -> None:
+        save_video(sample, path, self._frames_per_second)
 
 
 def save_video(samples: Tensor, path: Path, frames_per_second: int) -> None:

@@ -9,7 +9,7 @@ import torch
 from ganlab.drawing.contract import Shown, record_each
 from ganlab.drawing.pictures import draw
 from ganlab.drawing.points import Points
-from ganlab.drawing.still_images import Images, MaskedImages
+from ganlab.drawing.still_images import Images
 
 
 def _levels(*levels: float, size: int = 4) -> torch.Tensor:
@@ -62,9 +62,10 @@ def test_grey_questions_stand_beside_colours() -> None:
 
 def test_holes_are_chequered() -> None:
     """Catches: a mask the other way round; a hole that looks like the mean grey of an image."""
-    images, known = _levels(255, size=16), torch.ones(1, 1, 16, 16)
-    known[..., :8] = 0
-    tile = MaskedImages().tiles(torch.cat([images, known], 1))[0, 0]
+    images, hidden = _levels(255, size=16), torch.zeros(1, 1, 16, 16)
+    hidden[..., :8] = 1
+    [(drawing, samples)] = Images().question((images, hidden), images)
+    tile = drawing.tiles(samples)[0, 0]
     assert (tile[:, 8:] == 255).all()
     assert set(tile[:, :8].unique().tolist()) == {96, 160}
 
@@ -75,7 +76,9 @@ def test_recordings_are_named_by_place_and_role() -> None:
     shown = Shown(
         _levels(1, 2, 3), [(Images(), _levels(4, 5, 6)), (Points(), _levels(7, 8, 9))], _levels(10, 11, 12)
     )
-    found = record_each(Images(), shown, 2, ".wav", lambda sample, path: written.append(float(sample.mean())))
+    found = record_each(
+        Images(), shown, 2, ".wav", lambda drawing, sample, path: written.append(float(sample.mean()))
+    )
     assert [each.name for each in found] == [
         *("000-asked.wav", "000.wav", "000-target.wav", "001-asked.wav", "001.wav", "001-target.wav")
     ]
@@ -83,6 +86,18 @@ def test_recordings_are_named_by_place_and_role() -> None:
         each.write(None)
     levels = [round((value + 1) * 127.5) for value in written]
     assert levels == [4, 1, 10, 5, 2, 11]
+
+
+def test_what_can_be_shown_of_a_question() -> None:
+    """Catches: a label or an embedding that is drawn, a picture of a pair with a label that is not, a target domain."""
+    made, smaller = _levels(1, 2, size=8), _levels(3, 4)
+    drawing = Images()
+    for condition in (None, torch.tensor([1, 0]), torch.zeros(2, 16), torch.zeros(2, 3, 5)):
+        assert drawing.question(condition, made) == []
+    for condition in (smaller, (smaller, torch.tensor([1, 0]))):
+        assert drawing.question(condition, made) == [(drawing, smaller)]
+    points = torch.zeros(2, 2)
+    assert drawing.question(points, points) == []
 
 
 @pytest.mark.parametrize("num", [1, 3])

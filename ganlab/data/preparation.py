@@ -24,6 +24,8 @@ class Prepared(NamedTuple):
     """0 without labels."""
     left_out: list[str]
     """Names of images that cannot be read, with the reasons."""
+    shortest: int = 0
+    """Samples or frames of the shortest sound or video."""
 
 
 def prepare(
@@ -62,7 +64,7 @@ def prepare(
                     archive.writestr(zipfile.ZipInfo(name), png)  # ZipInfo's own date: 1980, always
                     kept.append((name, int(labels[index]) if labels is not None else -1))
                 if faults and (not skip_broken or not kept):
-                    raise DataError(_refusal(path, faults, len(names)))
+                    raise DataError(refusal(path, "images", faults, len(names)))
                 description = {
                     "labels": [list(pair) for pair in kept] if labels is not None else None,
                     "class_names": list(class_names),
@@ -94,9 +96,10 @@ def _png_maker(
     return make
 
 
-def _refusal(path: Path, faults: list[str], num: int) -> str:
+def refusal(path: Path, what: str, faults: list[str], num: int) -> str:
+    """One line that names the first files that cannot be read."""
     more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
     return (
-        f"{len(faults)} of {num} images in {shown(str(path))} cannot be read: {', '.join(faults[:3])}{more}; "
+        f"{len(faults)} of {num} {what} in {shown(str(path))} cannot be read: {', '.join(faults[:3])}{more}; "
         "mend or remove them, or set on_bad=skip"
     )

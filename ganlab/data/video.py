@@ -101,7 +101,7 @@ class VideoFiles(Source):
             frames = np.stack(
                 [
                     fit(frame, size, video.channels)
-                    for place, frame in enumerate(_frames(files, names[index], found[names[index]]))
+                    for place, frame in enumerate(frames_of(files, names[index], found[names[index]]))
                     if place % self._stride == 0 and _fits(place, video)
                 ]
             )
@@ -150,7 +150,7 @@ def _fits(place: int, video: Video) -> bool:
     return True
 
 
-def _frames(files: FileSet, name: str, places: list[int]) -> Iterator["Image"]:
+def frames_of(files: FileSet, name: str, places: list[int]) -> Iterator["Image"]:
     """Yields the frames of one video, each to be used before the next."""
     from PIL import ImageSequence
 

@@ -107,7 +107,7 @@ def to_8_bits(image: "Image", mode: str) -> "Image":
         raise ValueError("floating-point pixels are not supported: scale them to 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow's own conversion clips 16-bit grey at 255
         pixels = np.asarray(image).astype(np.int64)
-        if pixels.min() < 0 or pixels.max() > 65535:
+        if np.min(pixels) < 0 or np.max(pixels) > 65535:
             raise ValueError("32-bit pixels are not supported: scale them to 8 or 16 bits")
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):

@@ -91,7 +91,7 @@ def shares(real: NDArray[Any], made: NDArray[Any]) -> tuple[NDArray[np.float64],
 def _histogram(
     draw: "ImageDraw", left: int, top: int, real: NDArray[np.float64], made: NDArray[np.float64]
 ) -> None:
-    highest = max(real.max(), made.max())
+    highest = max(np.max(real), np.max(made))
     bottom = top + _HEIGHT
     edges = np.linspace(left, left + _WIDTH, len(real) + 1).round().astype(int).tolist()
     heights = [[bottom - round(float(share / highest) * _HEIGHT) for share in each] for each in (real, made)]

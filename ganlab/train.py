@@ -43,6 +43,7 @@ def train(config: Config) -> "RunFolder":
         return plan.run
     check_monitor(config)
     config["run_dir"] = str(plan.run.path)
+    config["speed"]["winograd"] = plan.winograd(config)
     module = assembly.build_module(config)
     module.configure_optimizers()  # what one refuses ends the command before a run folder is made
     data = build.build_data(config)

@@ -136,7 +136,7 @@ class Speed(Section):
     channels_last: bool
     data_on_device: Literal["auto"] | bool
     fused_resampling: bool
-    winograd: bool
+    winograd: Literal["auto"] | bool
     fused_optimizer: bool
     cudnn_benchmark: bool
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None

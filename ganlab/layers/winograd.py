@@ -15,7 +15,7 @@ Source: Winograd, 1980, Arithmetic Complexity of Computations; Lavin & Gray, 201
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,11 +60,21 @@ class SameConv2d(nn.Conv2d):
         )
 
 
-def set_winograd(network: nn.Module, winograd: bool) -> None:
-    """Chooses for all layers of `network` whether they may take Winograd's method."""
+def gains_here() -> bool:
+    """Says whether this processor is of a kind on which Winograd's method was measured, and was faster.
+
+    That is x86-64 with AVX2 or AVX-512 (docs/speed.md). What the processor offers decides, no stopwatch: equal machines
+    choose alike, however busy they are.
+    """
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX")
+
+
+def set_winograd(network: nn.Module, winograd: bool | Literal["auto"]) -> None:
+    """Chooses for all layers of `network` whether they may take Winograd's method; `auto`: where it gains."""
+    chosen = gains_here() if winograd == "auto" else winograd
     for layer in network.modules():
         if isinstance(layer, SameConv2d):
-            layer.winograd = winograd
+            layer.winograd = chosen
 
 
 @torch.library.custom_op("ganlab::winograd_convolve", mutates_args=())

@@ -15,6 +15,7 @@ from ganlab.config.identity import TOTAL_BATCH_SIZE, differences, identity, with
 from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError, DataError
 from ganlab.files import first_free
+from ganlab.layers.winograd import gains_here
 from ganlab.runs.checkpoint_folder import LAST, CheckpointFolder, Found
 from ganlab.runs.folder import RunFolder
 from ganlab.training.generative import GenerativeModule
@@ -51,6 +52,13 @@ class Plan:
     def state(self) -> dict[str, Any] | None:
         """What that checkpoint holds."""
         return self.found.state if self.found else None
+
+    def winograd(self, config: Config) -> bool:
+        """Returns what `speed.winograd` comes to: where the machine decides, it has decided for a run that goes on."""
+        typed = config["speed"]["winograd"]
+        if typed == "auto" and self.state is not None:
+            typed = with_later_keys(yaml.safe_load(self.state["config"]))["speed"]["winograd"]
+        return gains_here() if typed == "auto" else bool(typed)
 
 
 def make_plan(config: Config) -> Plan:

@@ -42,8 +42,7 @@ def train(config: Config) -> "RunFolder":
         report(plan.run)
         return plan.run
     check_monitor(config)
-    config["run_dir"] = str(plan.run.path)
-    config["speed"]["winograd"] = plan.winograd(config)
+    config["run_dir"], config["speed"]["winograd"] = str(plan.run.path), plan.winograd(config)
     module = assembly.build_module(config)
     module.configure_optimizers()  # what one refuses ends the command before a run folder is made
     data = build.build_data(config)
@@ -103,6 +102,7 @@ def close(run: "RunFolder", trainer: Any, module: Any, error: BaseException | No
             g_steps=counters.g_step,
             d_steps=counters.d_step,
             images_seen=counters.images_seen,
+            seconds=round(counters.seconds, 3),
         )
     except StorageError:
         if error is None:  # else what ended the run counts, not that it cannot be noted

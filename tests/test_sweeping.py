@@ -36,7 +36,7 @@ calls = run / "calls"
 calls.write_text(calls.read_text() + "x" if calls.exists() else "x")
 
 def write(status):  # as the run folder does: whoever reads meanwhile sees the old or the new
-    (run / "run.json.tmp").write_text(json.dumps({"status": status}))
+    (run / "run.json.tmp").write_text(json.dumps({"status": status, "g_steps": 1000, "images_seen": 0}))
     os.replace(run / "run.json.tmp", run / "run.json")
 
 def save(number, frame):
@@ -46,6 +46,9 @@ def save(number, frame):
 
 write("running")
 """
+
+
+FINISHED = '{"status": "finished", "g_steps": 1000, "images_seen": 0}'
 
 
 @pytest.fixture
@@ -140,13 +143,13 @@ def test_only_the_same_finished_run_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "run.json").write_text('{"status": "interrupted"}')
     assert not job.is_finished(config)
-    (tmp_path / "run.json").write_text('{"status": "finished"}')
+    (tmp_path / "run.json").write_text(FINISHED)
     assert job.is_finished(config)
     assert job.is_finished({**config, "tags": ["x"]})
     (tmp_path / "config.yaml").write_text("seed: [")
     assert not job.is_finished(config)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    for change in ({"n_critic": 3}, {"budget": {**config["budget"], "g_steps": 9}}, {"resume": "never"}):
+    for change in ({"n_critic": 3}, {"budget": {**config["budget"], "g_steps": 1001}}, {"resume": "never"}):
         assert not job.is_finished({**config, **change}), change
 
 
@@ -255,7 +258,7 @@ def test_skipping_needs_no_torch(tmp_path: Path) -> None:
     config = compose_config(*TINY, "seed=0", f"run_dir={tmp_path}/0")
     (tmp_path / "0").mkdir()
     (tmp_path / "0/config.yaml").write_text(yaml.safe_dump(config))
-    (tmp_path / "0/run.json").write_text('{"status": "finished"}')
+    (tmp_path / "0/run.json").write_text(FINISHED)
     code = "import sys, ganlab.train; ganlab.train.main(); print('torch' in sys.modules)"
     words = ["-m", *TINY, "seed=0", f"run_dir={tmp_path}/0"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
@@ -302,7 +305,7 @@ def test_signal_to_the_sweep_saves_and_stops(tmp_path: Path, number: int, status
     process.send_signal(number)
     out, error = process.communicate(timeout=60)
     assert process.returncode == status, error
-    assert json.loads((tmp_path / "run/1/run.json").read_text()) == {"status": "interrupted"}
+    assert json.loads((tmp_path / "run/1/run.json").read_text())["status"] == "interrupted"
     assert not (tmp_path / "run/2").exists()
     assert "saved on" in out
     assert error.splitlines()[-1].startswith(f"ganlab: error: {signal.Signals(number).name} received")
@@ -342,7 +345,7 @@ def test_killed_sweep_takes_its_job_along(tmp_path: Path) -> None:
     process = start_sweep(tmp_path, SLEEPER)
     process.kill()
     process.communicate()
-    wait_for(lambda: json.loads((tmp_path / "run/1/run.json").read_text()) == {"status": "interrupted"}, 10)
+    wait_for(lambda: json.loads((tmp_path / "run/1/run.json").read_text())["status"] == "interrupted", 10)
 
 
 def test_second_signal_and_what_a_job_leaves_behind(tmp_path: Path) -> None:

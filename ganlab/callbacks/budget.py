@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from ganlab.callbacks.agreement import Maximum
-from ganlab.runs.resumption import budget_reached
+from ganlab.runs.reading.ended import budget_reached
 from ganlab.training.generative import GenerativeModule
 
 

@@ -18,6 +18,7 @@ from ganlab.files import first_free
 from ganlab.layers.winograd import gains_here
 from ganlab.runs.checkpoint_folder import LAST, CheckpointFolder, Found
 from ganlab.runs.folder import RunFolder
+from ganlab.runs.reading.ended import has_ended
 from ganlab.training.generative import GenerativeModule
 
 _SHAPED_AS_PARAMETER = (
@@ -89,10 +90,8 @@ def make_plan(config: Config) -> Plan:
     changed = differences(_identity_of(found), identity(config))
     if changed:
         _check_change(run, changed, config)
-    is_finished = (
-        run.status().get("status") == "finished" and not found.damaged
-    )  # else it is made whole again
-    is_finished = is_finished and budget_reached(config["budget"], state["counters"])
+    is_finished = has_ended(run.status().get("status"), state["counters"], config["budget"])
+    is_finished = is_finished and not found.damaged  # else it is made whole again
     return Plan(run, found, is_finished, tuple(changed), written)
 
 
@@ -240,16 +239,6 @@ def not_finite(parts: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
         for name, tensor in (tensors or {}).items():
             if isinstance(tensor, Tensor) and tensor.is_floating_point() and not torch.isfinite(tensor).all():
                 yield f"{part}.{name}"
-
-
-def budget_reached(budget: Mapping[str, Any], counters: Mapping[str, Any]) -> bool:
-    """Says whether one of the budget's limits is reached; a limit of `None` never is."""
-    spent = {
-        "g_steps": counters["g_step"],
-        "images": counters["images_seen"],
-        "minutes": counters["seconds"] / 60,
-    }
-    return any(limit is not None and spent[name] >= limit for name, limit in budget.items())
 
 
 def _unfit(found: Found, faults: list[str]) -> DataError:

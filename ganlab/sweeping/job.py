@@ -19,12 +19,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ganlab.config.composition import check_running
-from ganlab.config.identity import identity
+from ganlab.config.identity import differences, identity
 from ganlab.config.quoting import override
 from ganlab.config.schema import Config, register_resolvers, validate
 from ganlab.errors import ConfigurationError
 from ganlab.files import YAML_LOADER, first_free
 from ganlab.runs.reading.earlier import at_earlier_folder
+from ganlab.runs.reading.ended import counters_of, has_ended
 from ganlab.sweeping.child import last_line, run_child
 from ganlab.sweeping.objective import Objective
 from ganlab.sweeping.record import FAILED, FINISHED, INTERRUPTED, SKIPPED, Outcome, StopRequest, SweepFolder
@@ -86,14 +87,20 @@ def run_job(composed: DictConfig, shared: Container[str], in_worker: bool) -> fl
 
 
 def is_finished(config: Config) -> bool:
-    """Says whether the run of a configuration has nothing left to do; where in doubt, training itself will see."""
-    if config["resume"] == "never" or _status(Path(config["run_dir"])) != FINISHED:
+    """Says whether the run of a configuration has nothing left to do; where in doubt, training itself will see.
+
+    It judges as training does, but by what `run.json` says: no checkpoint is read, which takes torch.
+    """
+    folder = Path(config["run_dir"])
+    if config["resume"] == "never":
         return False
     try:
-        text = (Path(config["run_dir"]) / "config.yaml").read_text()
-        trained = yaml.load(text, Loader=YAML_LOADER)
-        return identity(trained) == identity(config) and trained["budget"] == config["budget"]
-    except (OSError, yaml.YAMLError, KeyError):
+        recorded = json.loads((folder / "run.json").read_text())
+        if not has_ended(recorded["status"], counters_of(recorded), config["budget"]):
+            return False
+        trained = yaml.load((folder / "config.yaml").read_text(), Loader=YAML_LOADER)
+        return not differences(identity(trained), identity(config))
+    except (OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ganlab.cli import compose_config
 from ganlab.runs.checkpoint_file import load_checkpoint
-from ganlab.runs.resumption import budget_reached
+from ganlab.runs.reading.ended import budget_reached
 from ganlab.train import train
 
 TINY = (

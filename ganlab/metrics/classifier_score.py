@@ -33,8 +33,8 @@ def classifier_score(logits: Tensor, num_splits: int, bootstrap: int = 0) -> Est
     num, num_classes = logits.shape
     if num_classes == 0:
         raise ConfigurationError(
-            "the classifier score needs class scores, which this extractor lacks: drop it from metrics,"
-            " or set evaluate.extractor=efflite0 or inception"
+            "the classifier score needs class scores, which this extractor lacks: use metrics=frechet, or, for images,"
+            " evaluate.extractor=efflite0 or inception"
         )
     if num < num_splits:
         raise ConfigurationError(

@@ -10,7 +10,7 @@ from ganlab.errors import ConfigurationError, DivergedError
 from ganlab.interfaces import ImageData, Modality
 from ganlab.metrics.frechet import FrechetDistance
 from ganlab.metrics.mel_l1 import MelL1
-from ganlab.metrics.paired import Answers
+from ganlab.metrics.paired import Answers, PairedMetric
 from ganlab.metrics.psnr import PSNR, HoleL1
 from ganlab.metrics.skipping import SkipInapplicable
 from ganlab.metrics.ssim import SSIM
@@ -29,6 +29,15 @@ class Corners(_Pixels):
 
     def forward(self, images: torch.Tensor) -> Any:
         return super().forward(images[..., :8, :8])
+
+
+class Brighter(PairedMetric):
+    """Tells which of the two was made."""
+
+    quantities = ("brighter",)
+
+    def per_pair(self, made: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return (made.double() - target.double()).flatten(1).mean(dim=1, keepdim=True)
 
 
 def reference(modality: Modality | None = None, images: torch.Tensor = TARGET) -> ImageData:
@@ -62,12 +71,18 @@ def test_one_pass_feeds_features_and_pairs(tmp_path: Path) -> None:
     assert (protocol["reference"], protocol["seed"], protocol["num_samples"]) == (TARGETS, 7, 12)
     assert "extractor" not in protocol
     assert scores["fd_pixels_12_train"].protocol["reference"]["split"] == "train"
-    assert [*scores] == [
-        score.metric for score in whole(answers, {}, targets=TARGETS)
-    ]  # the same again, emptied
+    again = {score.metric: score.value for score in whole(answers, {}, targets=TARGETS)}
+    assert again == {key: score.value for key, score in scores.items()}
     other = whole(answers, {}, targets=TARGETS, direction="b2a")
     assert [score.metric for score in other] == [f"{key}_b2a" for key in scores]
     assert {score.protocol["direction"] for score in other} == {"b2a"}
+
+
+def test_made_comes_first(tmp_path: Path) -> None:
+    """Catches: the two exchanged, which the metrics that are shipped do not see; a direction that nobody declared."""
+    (score,) = evaluation(tmp_path, {"brighter": Brighter(0)})(answers, {}, targets=TARGETS)
+    assert score.value == pytest.approx(float(MADE.double().mean() - TARGET.double().mean()))
+    assert score.better is None
 
 
 def test_masks_come_with_answers(tmp_path: Path) -> None:

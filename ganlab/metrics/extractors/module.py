@@ -12,8 +12,11 @@ from ganlab.errors import ConfigurationError, DataError
 from ganlab.interfaces import FeatureExtractor, Features
 from ganlab.metrics.extractors.pretrained import as_rgb, file_sha256, normalise, read_weights
 
-RESERVED = ("inception", "inception_torchvision", "dinov2", "clip", "vgg16", "efflite0", "points")
-"""Names that mean one published network each."""
+RESERVED = (
+    *("inception", "inception_torchvision", "dinov2", "clip", "vgg16", "efflite0"),
+    *("points", "logmel", "frames", "ngrams", "columns"),
+)
+"""Names that mean one published network, or one representation, each."""
 
 
 class ModuleExtractor(FeatureExtractor):

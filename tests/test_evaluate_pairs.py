@@ -49,8 +49,11 @@ def test_pictures_match_by_name(
     checksum of what was made.
     """
     made, target = folders
-    Image.open(made / "001.png").save(made / "001.bmp")
+    Image.open(made / "001.png").save(made / "a.b.bmp")
     (made / "001.png").unlink()
+    (made / "000.png").rename(made / "a.PNG")  # in the other order than its partner
+    (target / "000.png").rename(target / "a.png")
+    (target / "001.png").rename(target / "a.b.png")
     chunks = PngInfo()
     for key, text in origin().items():
         chunks.add_text(key, text)
@@ -73,7 +76,7 @@ def test_pictures_match_by_name(
     assert other["sha256"] != protocol["reference"]["sha256"]
     (made / "grid.png").unlink()
     for name, side in (("m", made), ("t", target)):
-        pixels = [np.asarray(Image.open(file)) for file in sorted(side.iterdir())]
+        pixels = [np.asarray(Image.open(file)) for file in sorted(side.iterdir(), key=lambda file: file.stem)]
         np.savez(tmp_path / f"{name}.npz", images=np.stack(pixels)[..., None])
     arrays = score(f"pairs={tmp_path / 'm.npz'},{tmp_path / 't.npz'}", out=out)
     assert arrays["ssim_4_all"]["value"] == pytest.approx(found["ssim_4_all"]["value"])

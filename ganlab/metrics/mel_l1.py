@@ -40,7 +40,7 @@ class MelL1(PairedMetric):
         hop: int = 256,
         low: float = 0.0,
         high: float | None = None,
-        bootstrap: int = 0,
+        bootstrap: int = 200,
     ) -> None:
         super().__init__(bootstrap)
         high = sample_rate / 2 if high is None else high

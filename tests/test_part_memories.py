@@ -134,3 +134,39 @@ def test_a_schedule_with_a_memory_is_refused(key: str, words: list[str]) -> None
     with pytest.raises(ConfigurationError, match=rf"^{key}: a schedule is a function of g_step") as raised:
         build_module(compose_config(*TINY, *words))
     assert "\n" not in str(raised.value)
+
+
+AGEING = ("+penalty._target_=remembering.Ageing", "+penalty.weight=1", "+penalty.interval=1")
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "is_saved"),
+    [
+        (AGEING, r"penalty: .*Ageing\.age from 0 to 1", False),
+        (
+            ("+augment.dark={_target_: remembering.Fading}",),
+            r"augment\.dark: .*Fading\.factor from 1\.0 to",
+            False,
+        ),
+        (
+            (*AGEING, "+penalty.since=1", "checkpoint.every_g_steps=2"),
+            r"penalty: .*Ageing\.age from 0 to 1",
+            False,
+        ),
+        ((*AGEING, "+penalty.since=2"), r"penalty: .*Ageing\.age from 0 to 1", True),
+    ],
+)
+def test_a_number_that_no_checkpoint_carries_is_refused(
+    words: tuple[str, ...], named: str, is_saved: bool, tmp_path: Path
+) -> None:
+    """Catches a plain count that begins anew in silence: seen after the first iteration, at a save, at the end."""
+    with pytest.raises(ConfigurationError, match=named) as raised:
+        run(tmp_path, 3, *TINY, "checkpoint.every_g_steps=1000", *words)
+    assert "\n" not in str(raised.value)
+    assert (tmp_path / LAST).exists() == is_saved
+
+
+def test_a_scheduled_number_may_change(tmp_path: Path) -> None:
+    """Catches a curve's own number, which follows from g_step, taken for a memory."""
+    curve = "+schedules.penalty.weight=[[0,1.0],[3,0.0]]"
+    assert run(tmp_path, 3, *TINY, "penalty=r1", curve)["counters"]["g_step"] == 3

@@ -16,6 +16,7 @@ from ganlab.runs.checkpoint_file import DiskFullError
 from ganlab.runs.checkpoint_folder import LAST, CheckpointFolder
 from ganlab.runs.resumption import Plan, check_fits, check_unchanged, not_finite, state_to_continue
 from ganlab.training.generative import GenerativeModule
+from ganlab.training.unsaved import UnsavedNumbers
 
 
 class Checkpointing(pl.Callback):
@@ -39,6 +40,8 @@ class Checkpointing(pl.Callback):
         self._every = settings["every_g_steps"]
         self._keep_every = settings["keep_every_g_steps"]
         self._saved_g_step: int | None = None
+        self._unsaved: UnsavedNumbers | None = None
+        self._is_first = True
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Looks, now that the folder is locked, whether it still is what the plan was made for.
@@ -79,19 +82,37 @@ class Checkpointing(pl.Callback):
         if found.path.name == LAST:
             self._saved_g_step = module.counters.g_step
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Notes the numbers that no checkpoint carries."""
+        self._unsaved = UnsavedNumbers(_gan(pl_module))
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when a checkpoint is due."""
+        """Saves when a checkpoint is due.
+
+        Raises:
+            ConfigurationError: the first iteration, or one that is saved, has changed what no checkpoint carries.
+        """
         g_step = _gan(pl_module).counters.g_step
+        due = any(every is not None and g_step % every == 0 for every in (self._every, self._keep_every))
+        if self._unsaved is not None and (due or self._is_first):
+            self._unsaved.check()
+            self._is_first = False
         if self._every is not None and g_step % self._every == 0:
             self.try_to_save(trainer, pl_module, LAST)
         if self._keep_every is not None and g_step % self._keep_every == 0:
             self.try_to_save(trainer, pl_module, f"step-{g_step:08d}.ckpt")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves the end of training, before it is scored."""
+        """Saves the end of training, before it is scored.
+
+        Raises:
+            ConfigurationError: an iteration since the last save has changed what no checkpoint carries.
+        """
         self.save(trainer, pl_module)
+        if self._unsaved is not None:
+            self._unsaved.check()
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, name: str = LAST) -> None:
         """Writes the present state to `checkpoints/<name>` from rank 0, unless `last.ckpt` already holds it.

@@ -113,3 +113,29 @@ class Stepping(nn.Module):
     def forward(self, g_step: int) -> float:
         self.times += 1
         return float(1 / self.times)
+
+
+class Ageing(Penalty):
+    """Draws logits to 0, the more the more often it was asked, and keeps the count where no checkpoint sees it."""
+
+    def __init__(self, weight: float, interval: int, since: int = 0) -> None:
+        super().__init__(weight, interval)
+        self.asked, self.age, self.since = torch.zeros(()), 0, since
+
+    def __call__(
+        self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise
+    ) -> Tensor:
+        self.asked += 1  # a tensor, which does not count
+        self.age += int(self.asked > self.since)
+        return self.weight * self.age * discriminator(real, labels).square().mean()
+
+
+class Fading(Augment):
+    """Darkens, each time a little more."""
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+
+    def __call__(self, images: Tensor, noise: Noise) -> Tensor:
+        self.factor *= 0.9
+        return images * self.factor

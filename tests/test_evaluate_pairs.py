@@ -87,9 +87,11 @@ def test_pairs_may_have_sizes_of_their_own(tmp_path: Path) -> None:
     made, target = tmp_path / "made", tmp_path / "target"
     for place, size in enumerate((12, 16, 20)):
         write_folder(made / str(place), images(1, size) // 2 + 5)
-        write_folder(target / str(place), np.repeat(images(1, size) // 2, 3, axis=3))
+        colour = np.repeat(images(1, size) // 2, 3, axis=3)
+        colour[..., 2] += 5
+        write_folder(target / str(place), colour)
     found = score(f"pairs={made},{target}", "metrics=psnr", out=tmp_path / "scores.json")
-    assert found["psnr_3_all"]["value"] == pytest.approx(20 * math.log10(255 / 5))
+    assert found["psnr_3_all"]["value"] == pytest.approx(10 * math.log10(255**2 / (50 / 3)))
 
 
 def test_sounds_are_compared_at_their_rate(tmp_path: Path) -> None:
@@ -103,6 +105,18 @@ def test_sounds_are_compared_at_their_rate(tmp_path: Path) -> None:
     assert found["mel_l1_2_all"]["value"] == pytest.approx(math.log(2), abs=1e-2)
     assert found["mel_l1_2_all"]["better"] == "lower"
     assert found["mel_l1_2_all"]["protocol"]["mel"]["sample_rate"] == 8000
+
+
+def test_all_is_what_pairs_have(
+    tmp_path: Path, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches: an option that leaves out what does not apply, refused for what does not apply."""
+    found = score(f"pairs={folders[0]},{folders[1]}", "metrics=all", out=tmp_path / "scores.json")
+    assert [*found] == ["psnr_4_all", "psnr_pooled_4_all", "ssim_4_all"]
+    said = capsys.readouterr().err
+    assert "metrics.frechet is left out: metrics.frechet: holds sets" in said
+    assert "metrics.mel_l1 is left out" in said
+    assert "metrics.psnr_hole is left out" in said
 
 
 def test_what_does_not_fit_together_is_one_line(tmp_path: Path, folders: tuple[Path, Path]) -> None:

@@ -1,6 +1,7 @@
 """Files that were made, against files that were wanted."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from ganlab import __version__
@@ -13,6 +14,7 @@ from ganlab.evaluate.results import print_table, write
 from ganlab.metrics.paired import PairedMetric
 from ganlab.metrics.skipping import SkipInapplicable
 from ganlab.paths import cache_dir
+from ganlab.scoring.assigned import AnyMetric
 from ganlab.scoring.evaluation import Evaluation
 
 DEFAULT = {"image": "paired", "audio": "mel_l1"}
@@ -34,13 +36,10 @@ def evaluate_pairs(options: EvaluateOptions, parts: Parts) -> None:
             raise DataError(f"pairs={options.pairs}: holds one pair; scores are means over two or more")
         known = {} if pairs.sample_rate is None else {"data": {"sample_rate": pairs.sample_rate}}
         typed = DEFAULT[pairs.modality] if options.metrics is None else options.metrics
-        metrics = build.build_metrics(metric_nodes(typed, known, searched_folders(parts)))
-        for name, metric in metrics.items():
-            if not isinstance(metric, PairedMetric | SkipInapplicable):
-                raise ConfigurationError(
-                    f"metrics.{name}: holds sets of samples against each other, not pairs: give images={made}"
-                    f" reference={target}, or metrics={DEFAULT[pairs.modality]}"
-                )
+        metrics = _of_pairs(
+            build.build_metrics(metric_nodes(typed, known, searched_folders(parts))),
+            f"give images={made} reference={target}, or metrics={DEFAULT[pairs.modality]}",
+        )
         batch_size = options.batch_size if options.batch_size is not None else 64
         evaluation = Evaluation(
             metrics,
@@ -64,6 +63,25 @@ def evaluate_pairs(options: EvaluateOptions, parts: Parts) -> None:
         [{"pairs": [str(made), str(target)], **vars(score), "seconds": seconds} for score in scores],
         options.json,
     )
+
+
+def _of_pairs(
+    metrics: Mapping[str, AnyMetric | SkipInapplicable], mend: str
+) -> dict[str, PairedMetric | SkipInapplicable]:
+    """Returns the metrics that hold pairs against each other; refuses others, or leaves them out where asked to."""
+    skipping = next((metric for metric in metrics.values() if isinstance(metric, SkipInapplicable)), None)
+    found: dict[str, PairedMetric | SkipInapplicable] = {}
+    for name, metric in metrics.items():
+        if isinstance(metric, PairedMetric | SkipInapplicable):
+            found[name] = metric
+            continue
+        fault = ConfigurationError(
+            f"metrics.{name}: holds sets of samples against each other, not pairs: {mend}"
+        )
+        if skipping is None:
+            raise fault
+        skipping.skip(name, fault, visible=True)
+    return found
 
 
 def _two_paths(typed: str) -> tuple[Path, Path]:

@@ -200,9 +200,11 @@ def _film(content: bytes, suffix: str) -> Iterator["Image"]:
         if process.returncode:
             said.seek(0)
             raise ValueError(
-                f"no film that ffmpeg can read: {_last_line(said.read()).replace(film.name, 'it')}"
+                f"no film that ffmpeg can read: {_first_line(said.read()).replace(film.name, 'it')}"
             )
 
 
-def _last_line(content: bytes) -> str:
-    return (content.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
+def _first_line(content: bytes) -> str:
+    """Returns the first thing that ffmpeg says, without the name and address of the part that says it."""
+    line = (content.decode(errors="replace").strip().splitlines() or ["it says nothing"])[0]
+    return re.sub(r"^(\[[^]]*\] )+", "", line)

@@ -112,6 +112,10 @@ def test_films_are_read(tmp_path: Path) -> None:
     assert (sample[0, :, 16, 8].int() - 40 * torch.arange(5) - 60).abs().max() < 16
     assert sample[1:, :, 16, 8].max() < 40
     assert sample[:, :, 16, 56].max() < 40
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(DataError, match=r"it\.mp4 \(no film that ffmpeg can read") as caught:
+        videos_of(path.parent, tmp_path, num_frames=1, image_size=8, channels=3, batch_size=1).data("train")
+    assert "0x" not in str(caught.value)
 
 
 def test_without_ffmpeg_films_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

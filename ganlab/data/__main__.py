@@ -13,10 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import yaml
+
 from ganlab import cli
 from ganlab.cli.options import is_path, parse_options
 from ganlab.config.quoting import override
 from ganlab.errors import ConfigurationError, DataError, StorageError
+from ganlab.files import YAML_LOADER
+from ganlab.paths import conf_dir
 
 if TYPE_CHECKING:
     from ganlab.data.preparation import Prepared
@@ -154,11 +158,13 @@ def advise(path: Path, kind: str, overrides: list[str], num_samples: int, num_cl
 @cache
 def _usual_batch_size(kind: str) -> int:
     """Returns the batch size of `ganlab train` where none is typed."""
-    from ganlab.config.groups import compose_group
-
-    if kind in ("image_folder", "image_zip"):
+    if kind.startswith("image_"):
         return cast(int, cli.compose_config(f"data={kind}", "data.root=x")["data"]["batch_size"])
-    return cast(int, compose_group("data", kind)["batch_size"])
+    # The default model makes images: what a model of this kind would say is not known.
+    shipped = yaml.load(
+        (conf_dir() / "data" / f"{kind}.yaml").read_text(encoding="utf-8"), Loader=YAML_LOADER
+    )
+    return cast(int, shipped.get("data", shipped)["batch_size"])
 
 
 def prepare(path: Path, options: PrepareOptions) -> None:

@@ -1,6 +1,7 @@
 """Sound, films and texts beside sample grids: what is told of, what is served of them, and what is refused."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,13 @@ def test_the_page_may_play_its_own_files_alone(ask: Any) -> None:
     ["000.html", "000.svg", "0000.wav", "00.wav", "000.WAV", "000.wav.part", ".000.wav", "000-other.wav", "000.wav%00",
      "../00001000.png", "..%2f00001000.png", "000.wav/", "000.wav%0a", "٣٣٣.wav", "../../config.yaml", "000-target"],
 )  # fmt: skip
-def test_no_other_names_are_served(ask: Any, folder: Path, url: str, name: str) -> None:
+def test_no_other_names_are_served(ask: Any, library: Library, folder: Path, url: str, name: str) -> None:
     """Catches: a pattern that is open at an end, or takes a dot for any letter, or digits of other scripts."""
     for other in ("000.html", "000.svg", "0000.wav", "000.WAV", "000-other.wav", "٣٣٣.wav", "000.wav.part"):
         (folder / other).write_bytes((folder / "000.wav").read_bytes())
     assert ask(f"{url}/{name}").status == 404
+    os.utime(folder.parent)
+    library.refresh()
     assert len(json.loads(ask("/api/runs").body)["runs"][0]["recordings"][0][1]) == 5
 
 
@@ -101,9 +104,12 @@ def test_no_recording_behind_a_linked_folder_is_served(
     linked = folder.parents[1] / part
     linked.rename(tmp_path / "moved")
     linked.symlink_to(tmp_path / "moved")
+    Path(folder.parent, "00003000.png").touch()
     library.refresh()
     assert ask(f"{url}/000.wav").status == 404
-    assert json.loads(ask("/api/runs").body)["runs"][0]["readable"]
+    run = json.loads(ask("/api/runs").body)["runs"][0]
+    assert run["readable"]
+    assert (len(run["grids"]), run["faults"]) == (4, [])
 
 
 def test_what_is_not_what_its_name_says_is_refused(ask: Any, folder: Path, url: str) -> None:

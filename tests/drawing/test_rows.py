@@ -92,7 +92,8 @@ def test_what_can_be_shown_of_a_question() -> None:
     """Catches: a label or an embedding that is drawn, a picture of a pair with a label that is not, a target domain."""
     made, smaller = _levels(1, 2, size=8), _levels(3, 4)
     drawing = Images()
-    for condition in (None, torch.tensor([1, 0]), torch.zeros(2, 16), torch.zeros(2, 3, 5)):
+    classes = torch.zeros(2, 1, 4, 4, dtype=torch.int64)
+    for condition in (None, torch.tensor([1, 0]), torch.zeros(2, 16), torch.zeros(2, 3, 5), classes):
         assert drawing.question(condition, made) == []
     for condition in (smaller, (smaller, torch.tensor([1, 0]))):
         assert drawing.question(condition, made) == [(drawing, smaller)]

@@ -60,6 +60,26 @@ def own(name: str) -> tuple[str, str]:
     return "metrics=modes", f"+metrics.mine._target_=my_metrics.{name}"
 
 
+def test_answers_are_promised_beside_targets_of_the_test_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: keys of the reference's split, a direction left out, an extractor loaded for what needs none."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("an extractor was made")
+
+    monkeypatch.setattr("ganlab.build.promised.build_extractor", never)
+    metrics = "metrics=[paired,l1_hole,mel_l1]"
+    promised = promised_scores(config(metrics, "evaluate.reference=train"))
+    assert promised.better == {
+        "psnr_16_test": "higher",
+        "psnr_pooled_16_test": "higher",
+        "ssim_16_test": "higher",
+        "l1_hole_16_test": "lower",
+        "mel_l1_16_test": "lower",
+    }
+    assert not promised.undeclared
+    check_monitor(config(metrics, "checkpoint.monitor=ssim_16_test"))
+
+
 @pytest.mark.parametrize("reference", ["train", "both"])
 def test_promise_is_kept(tmp_path: Path, reference: str) -> None:
     """Catches: keys of one split alone, of another extractor, without the count; a swapped direction."""

@@ -26,7 +26,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -37,6 +37,7 @@ from torch.optim import Optimizer
 from ganlab.build.module import build_module
 from ganlab.build.run import build_callbacks, build_data, build_trainer
 from ganlab.cli import compose_config
+from ganlab.interfaces import AdversarialLoss, Penalty
 from ganlab.modalities.images import to_float
 from ganlab.runs.resumption import make_plan
 from ganlab.training.adversarial import GANModule
@@ -68,7 +69,8 @@ class BareLoop:
     def __init__(self, module: GANModule, images: Tensor, batch_size: int) -> None:
         parts = copy.deepcopy((module.generator, module.discriminator, module.ema))
         self.generator, self.discriminator, self.ema = parts
-        self.loss, self.penalty = module.loss, module.penalty
+        self.loss = cast(AdversarialLoss, module.loss)
+        self.penalty = cast(Penalty | None, module.terms.get("penalty"))
         networks = (self.discriminator, self.generator)
         factories = (module.optimization.discriminator, module.optimization.generator)
         self.d_optimizer, self.g_optimizer = (

@@ -182,8 +182,9 @@ def timed_parts(module: Any, recorder: Any, device: torch.device) -> Iterator[di
 
     timed(module, "_discriminator_step", "D")
     timed(module, "_generator_step", "G")
-    timed(module, "_penalty_term", "penalty (within D)")
-    timed(module, "_real_sub_batches", "real images to range and layout")
+    if "penalty" in module.terms:
+        timed(module.terms["penalty"], "discriminator_term", "penalty (within D)")
+    timed(module, "_batches", "real images to range and layout")
     timed(module.ema, "update", "EMA")
     timed(recorder, "on_train_batch_end", "logging, every iteration")
     yield spent

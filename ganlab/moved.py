@@ -89,6 +89,17 @@ def current_target(target: str) -> str:
     return target
 
 
+def task_before_tasks(flat: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the task of a flat configuration that is older than tasks, where it is not the shipped one.
+
+    A model with an encoder was a variational autoencoder then, and any other a GAN.
+    """
+    is_older = not any(key.startswith("task.") for key in flat)
+    if is_older and any(key.startswith("model.encoder.") for key in flat):
+        return {"task._target_": "ganlab.tasks.variational.Variational"}
+    return {}
+
+
 def with_current_targets(tree: Any) -> Any:
     """Returns a copy of nested plain data in which each `_target_` names the present place of its class."""
     if isinstance(tree, Mapping):

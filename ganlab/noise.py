@@ -43,15 +43,38 @@ class Noise:
         self, seed: int, device: torch.device | str = "cpu", rank: int = 0, world_size: int = 1
     ) -> None:
         self._generator = torch.Generator(device=device).manual_seed(seed)
+        self._seed = seed
         self._device = torch.device(device)
         self._rank = rank
         self._world_size = world_size
+
+    @property
+    def rank(self) -> int:
+        """Which of `world_size` equal parts of the whole batch these rows are."""
+        return self._rank
+
+    @property
+    def world_size(self) -> int:
+        """Number of equal parts, on all ranks and in all micro-batches, that the whole batch lies in."""
+        return self._world_size
+
+    def fork(self, name: str) -> "Noise":
+        """Returns a stream of its own for the same rows, whatever this one has drawn so far."""
+        return Noise(mix(self._seed, name), self._device, self._rank, self._world_size)
+
+    def whole(self) -> "Noise":
+        """Returns the stream from its beginning, for all rows of the whole batch."""
+        return Noise(self._seed, self._device)
+
+    def permutation(self, num: int) -> Tensor:
+        """Draws an order of `num` things, int64 `(num,)`, the same for all ranks and micro-batches."""
+        return torch.randperm(num, generator=self._generator, device=self._device)
 
     def parts(self, num: int) -> "list[Noise]":
         """Splits the stream for `num` equal parts of this rank's images: each draws its own rows of what comes next."""
         streams = []
         for part in range(num):
-            stream = Noise(0, self._device, self._rank * num + part, self._world_size * num)
+            stream = Noise(self._seed, self._device, self._rank * num + part, self._world_size * num)
             stream._generator.set_state(self._generator.get_state())
             streams.append(stream)
         return streams

@@ -1,6 +1,7 @@
 """`python -m ganlab.train [group=option] [key=value]`: trains a GAN, or continues where the same command stopped."""
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganlab.cli import run_composed
@@ -46,14 +47,13 @@ def train(config: Config) -> "RunFolder":
     module = assembly.build_module(config)
     module.configure_optimizers()  # what one refuses ends the command before a run folder is made
     data = build.build_data(config)
-    inherited = None
-    if plan.state is None:
-        inherited = finetuning.initialize(module, config["initialize"])
-    else:
+    inherited = finetuning.initialize(module, config["initialize"]) if plan.state is None else None
+    if plan.state is not None:
         data.start_iteration = plan.state["counters"]["g_step"]
     trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
     check_offered(module.networks.values(), config["trainer"]["precision"], trainer.strategy.root_device)
     data.check(trainer.world_size)  # missing or unfit data end the command before a run folder is made
+    module.meet(data.modality.normalize, partial(data.data, "test"))
     check_same_data(plan, data.data("train").sha256)
     if trainer.is_global_zero:
         describe(config, plan.run, module, plan.state)

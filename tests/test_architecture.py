@@ -25,9 +25,11 @@ FLAT = {
 
 ROWS = (
     ("__init__", "arrays", "errors", "files", "moved", "noise", "paths", "tables", "threads"),
-    ("interfaces", "numerics", "config"),
+    ("numerics", "config"),
+    ("interfaces",),
     ("modalities",),
-    ("layers", "losses", "penalties", "auxiliary", "augment", "sampling", "drawing"),
+    ("layers", "losses", "penalties", "auxiliary", "augment", "tasks"),
+    ("conditions", "replay", "sampling", "drawing"),
     ("constraints", "models", "metrics", "training", "data"),
     ("runs", "scoring"),
     ("tracking", "sweeping"),
@@ -45,7 +47,8 @@ ROOMS = {room: number for number, row in enumerate(ROWS) for room in row}
 
 MATHEMATICS = {
     *("interfaces", "modalities", "numerics", "noise", "layers", "models"),
-    *("losses", "penalties", "auxiliary", "constraints", "augment"),
+    *("losses", "penalties", "auxiliary", "constraints", "augment", "tasks"),
+    *("conditions", "replay"),
     *("training.balance", "training.curves", "training.ema"),
 }
 """Rooms, and modules of others, that import torch and numpy only, so that they outlive the frameworks."""

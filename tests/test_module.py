@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from plain_fit import fit
+from playing import gan
 from torch import Tensor, nn
 
 from ganlab.constraints.weight_clipping import WeightClipping
@@ -80,7 +81,8 @@ def make(
         n_critic=n_critic,
         **(optimization or {}),
     )
-    return GANModule(LinearGenerator(), LinearDiscriminator(), Wasserstein(), optimization, **options)
+    loss = options.pop("loss", None) or Wasserstein()
+    return gan(LinearGenerator(), LinearDiscriminator(), loss, optimization, **options)
 
 
 def weights(network: nn.Module) -> list[Tensor]:

@@ -38,7 +38,7 @@ def test_memories_are_saved_and_restored(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", 5, *RECIPE)
     fresh = build_module(compose_config(*RECIPE)).memories
     for name in ("augment.light.mean", "penalty.times", "constraint.factor", "loss.k"):
-        owner, _, key = name.partition(".")
+        owner, _, key = name.rpartition(".")
         assert not torch.equal(whole["memories"][owner][key], fresh[owner].state_dict()[key]), name
     run(tmp_path / "parts", 2, *RECIPE)
     assert_equal_state(whole, run(tmp_path / "parts", 5, *RECIPE))
@@ -77,7 +77,7 @@ def test_memories_that_cannot_be_restored(fault: str, tmp_path: Path) -> None:
     recipe = (*TINY, f"+augment.light={{_target_: remembering.Lightening, late: {str(late).lower()}}}")
     state = run(tmp_path, 2, *recipe)
     if not late:
-        del state["memories"]["augment"]
+        del state["memories"]["augment.light"]
         (tmp_path / "checkpoints" / "manifest.jsonl").unlink()
         save_checkpoint(tmp_path / LAST, {key: value for key, value in state.items() if key != "format"})
     says = "unknown" if late else "missing"
@@ -87,12 +87,16 @@ def test_memories_that_cannot_be_restored(fault: str, tmp_path: Path) -> None:
 
 
 def test_checkpoints_of_before_are_read(tmp_path: Path) -> None:
-    """Catches: older checkpoints, which name a loss, objectives and a balance only, refused for want of the rest."""
-    state = run(tmp_path, 2, *TINY)
-    state["memories"] = {"auxiliary": state["memories"]["auxiliary"]}
+    """Catches: older checkpoints refused for want of parts that they do not name, or their memories lost by a name."""
+    recipe = (*TINY, "auxiliary=historical_averaging")
+    state = run(tmp_path, 2, *recipe)
+    memory = state["memories"]["auxiliary.historical_averaging"]
+    state["memories"] = {"auxiliary": {f"historical_averaging.{key}": value for key, value in memory.items()}}
     (tmp_path / "checkpoints" / "manifest.jsonl").unlink()
-    save_checkpoint(tmp_path / LAST, {key: value for key, value in state.items() if key != "format"})
-    assert run(tmp_path, 3, *TINY)["counters"]["g_step"] == 3
+    torch.save({**state, "format": 2}, tmp_path / LAST)
+    again = run(tmp_path, 3, *recipe)
+    assert again["counters"]["g_step"] == 3
+    assert again["memories"]["auxiliary.historical_averaging"]["generator_history.num_updates"] == 3
 
 
 @pytest.mark.parametrize("part", ["augment.light", "penalty"])

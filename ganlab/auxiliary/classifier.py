@@ -4,11 +4,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import AuxiliaryObjective, Judgement, Update
+from ganlab.interfaces import Game, Judgement, Term
 from ganlab.numerics.float32 import as_float
 
 
-class AuxiliaryClassifier(AuxiliaryObjective):
+class AuxiliaryClassifier(Term):
     """D names the class of real and fake images; G makes images whose class D recognises.
 
     With D's class probabilities P(c | image), over the labels c of the batch:
@@ -25,20 +25,18 @@ class AuxiliaryClassifier(AuxiliaryObjective):
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
         if weight < 0:
             raise ConfigurationError(
                 f"the auxiliary classifier needs a weight >= 0, got {weight}: set auxiliary.classifier.weight"
             )
-        self.weight = weight
+        super().__init__(weight)
 
-    def discriminator_term(self, update: Update) -> Tensor:
-        assert update.real_judgement is not None  # given in D's update
-        of_real = _cross_entropy(update.real_judgement, update.labels)
-        return self.weight * (of_real + _cross_entropy(update.fake_judgement, update.labels))
+    def discriminator_term(self, game: Game) -> Tensor:
+        of_real = _cross_entropy(game.real_judgements[0], game.condition)
+        return of_real + _cross_entropy(game.fake_judgements[0], game.condition)
 
-    def generator_term(self, update: Update) -> Tensor:
-        return self.weight * _cross_entropy(update.fake_judgement, update.labels)
+    def generator_term(self, game: Game) -> Tensor:
+        return _cross_entropy(game.fake_judgements[0], game.condition)
 
 
 def _cross_entropy(judgement: Judgement, labels: Tensor | None) -> Tensor:

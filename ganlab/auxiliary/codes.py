@@ -6,11 +6,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import AuxiliaryObjective, HasCodes, Update
+from ganlab.interfaces import Game, HasCodes, Term
 from ganlab.numerics.float32 import as_float
 
 
-class Codes(AuxiliaryObjective):
+class Codes(Term):
     """D reads from a fake image the codes that it was made of, and G makes images in which they can be read.
 
     The term is -weight * L_I, L_I = mean(log Q(code | G(latents))), a lower bound on the mutual information of codes
@@ -46,28 +46,29 @@ class Codes(AuxiliaryObjective):
         self.categorical_weight = categorical_weight
         self.continuous_weight = continuous_weight
 
-    def discriminator_term(self, update: Update) -> Tensor:
-        return self._term(update)
+    def discriminator_term(self, game: Game) -> Tensor:
+        return self._term(game)
 
-    def generator_term(self, update: Update) -> Tensor:
-        return self._term(update)
+    def generator_term(self, game: Game) -> Tensor:
+        return self._term(game)
 
-    def _term(self, update: Update) -> Tensor:
-        generator = update.generator
+    def _term(self, game: Game) -> Tensor:
+        generator = game.generator
         if not isinstance(generator, HasCodes):
             raise ConfigurationError(
                 "auxiliary=codes needs a generator with codes among its latents (categories, num_continuous): take "
                 "model=infogan, or auxiliary=none"
             )
         sizes = [*generator.categories, generator.num_continuous]
-        read = update.fake_judgement.codes
+        read = game.fake_judgements[0].codes
         if read is None or read.shape[1] != sum(sizes):
             raise ConfigurationError(
                 f"auxiliary=codes needs a discriminator that reads the generator's {sum(sizes)} codes, got "
                 f"{0 if read is None else read.shape[1]}: take model=infogan with the same codes in both networks"
             )
         *scores, values = as_float(read).split(sizes, 1)
-        *one_hots, continuous = update.latents[:, -sum(sizes) :].split(sizes, 1)
+        assert game.latents is not None
+        *one_hots, continuous = game.latents[:, -sum(sizes) :].split(sizes, 1)
         # cross_entropy takes one-hot rows as probabilities.
         categorical = sum(
             (cross_entropy(score, one_hot) for score, one_hot in zip(scores, one_hots, strict=True)),

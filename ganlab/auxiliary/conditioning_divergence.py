@@ -3,11 +3,11 @@
 from torch import Tensor
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import AuxiliaryObjective, DrawsConditions, Update
+from ganlab.interfaces import DrawsConditions, Game, Term
 from ganlab.numerics.float32 import as_float
 
 
-class ConditioningDivergence(AuxiliaryObjective):
+class ConditioningDivergence(Term):
     """Keeps the distribution that G draws a condition from near the standard normal one, so that it stays smooth.
 
     G's term is weight * mean over images of KL(N(mean, diag(variance)) || N(0, I)), where KL = sum over coordinates of
@@ -25,21 +25,20 @@ class ConditioningDivergence(AuxiliaryObjective):
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
         if weight < 0:
             raise ConfigurationError(
                 f"the conditioning divergence needs a weight >= 0, got {weight}: set "
                 "auxiliary.conditioning_divergence.weight"
             )
-        self.weight = weight
+        super().__init__(weight)
 
-    def generator_term(self, update: Update) -> Tensor:
-        if not isinstance(update.generator, DrawsConditions):
+    def generator_term(self, game: Game) -> Tensor:
+        if not isinstance(game.generator, DrawsConditions):
             raise ConfigurationError(
                 "auxiliary=conditioning_divergence needs a generator with conditioning augmentation (a method "
                 "conditioning): take model=stackgan_stage1 or stackgan_stage2, or auxiliary=none"
             )
-        mean, log_variance = update.generator.conditioning(update.labels)
+        mean, log_variance = game.generator.conditioning(game.condition)
         mean, log_variance = as_float(mean), as_float(log_variance)
         divergences = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
-        return self.weight * divergences.mean()
+        return divergences.mean()

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.interfaces import Game, Term
 
 
-class Drift(AuxiliaryObjective):
+class Drift(Term):
     """Keeps D's logits from drifting away from 0, which a Wasserstein loss is blind to.
 
     D also minimises weight * mean(D(real)^2).
@@ -17,10 +17,7 @@ class Drift(AuxiliaryObjective):
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
+        super().__init__(weight)
 
-    def discriminator_term(self, update: Update) -> Tensor | None:
-        if update.real_judgement is None:
-            return None
-        return self.weight * update.real_judgement.logits.square().mean()
+    def discriminator_term(self, game: Game) -> Tensor:
+        return game.real_judgements[0].logits.square().mean()

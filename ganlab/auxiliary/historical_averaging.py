@@ -1,12 +1,14 @@
 """Historical averaging, which damps the circling of two players."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from ganlab.interfaces import AuxiliaryObjective, Discriminator, Generator, Update
+from ganlab.interfaces import Game, Task, Term
 
 
-class HistoricalAveraging(AuxiliaryObjective):
+class HistoricalAveraging(Term, nn.Module):
     """Pulls the parameters of both networks towards their mean over all updates so far.
 
     weight * ||theta - mean(theta_1, ..., theta_t)||_2^2 for each network, where theta_i are its parameters before its
@@ -19,19 +21,19 @@ class HistoricalAveraging(AuxiliaryObjective):
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
+        super().__init__(weight)
 
-    def prepare(self, generator: Generator, discriminator: Discriminator) -> None:
+    def prepare(self, task: Task) -> None:
         """Allots the means, so that a checkpoint finds its buffers."""
-        self.generator_history = _History(generator)
-        self.discriminator_history = _History(discriminator)
+        self.generator_history = _History(task.generator(task.directions[0]))
+        self.discriminator_history = _History(task.discriminators[task.directions[0]])
 
-    def discriminator_term(self, update: Update) -> Tensor | None:
-        return self.weight * self.discriminator_history(update.discriminator)
+    def discriminator_term(self, game: Game) -> Tensor:
+        assert game.discriminator is not None
+        return cast(Tensor, self.discriminator_history(game.discriminator))
 
-    def generator_term(self, update: Update) -> Tensor | None:
-        return self.weight * self.generator_history(update.generator)
+    def generator_term(self, game: Game) -> Tensor:
+        return cast(Tensor, self.generator_history(game.generator))
 
 
 class _History(nn.Module):

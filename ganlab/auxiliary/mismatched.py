@@ -4,11 +4,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.interfaces import Game, Term
 from ganlab.numerics.float32 import as_float
 
 
-class Mismatched(AuxiliaryObjective):
+class Mismatched(Term):
     """D shall take a real image under another image's label for fake, and so must look at the label.
 
     D's term is weight * sum over mismatched pairs of softplus(logit(real, other label)) / N. The other label is that of
@@ -26,19 +26,19 @@ class Mismatched(AuxiliaryObjective):
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
         if weight < 0:
             raise ConfigurationError(
                 f"the mismatched pairs need a weight >= 0, got {weight}: set auxiliary.mismatched.weight"
             )
-        self.weight = weight
+        super().__init__(weight)
 
-    def discriminator_term(self, update: Update) -> Tensor:
-        if update.labels is None:
+    def discriminator_term(self, game: Game) -> Tensor:
+        if game.condition is None:
             raise ConfigurationError(
                 "auxiliary=mismatched needs labels: set data.labels=true and take data with classes"
             )
-        other_labels = update.labels.roll(1)
-        logits = as_float(update.discriminator(update.real, other_labels))
-        differs = (other_labels != update.labels).view(-1, *[1] * (logits.dim() - 1))
-        return self.weight * (softplus(logits) * differs).mean()
+        assert game.discriminator is not None
+        other_labels = game.condition.roll(1)
+        logits = as_float(game.discriminator(game.seen_real.samples, other_labels))
+        differs = (other_labels != game.condition).view(-1, *[1] * (logits.dim() - 1))
+        return (softplus(logits) * differs).mean()

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.interfaces import Game, Term
 
 
-class OrthogonalRegularization(AuxiliaryObjective):
+class OrthogonalRegularization(Term):
     """Makes the filters of each layer of G orthogonal to each other, whatever their lengths.
 
     weight * sum over layers of ||W W^T - diag(W W^T)||_F^2, the rows of W being the layer's filters; of linear and
@@ -21,12 +21,11 @@ class OrthogonalRegularization(AuxiliaryObjective):
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
+        super().__init__(weight)
 
-    def generator_term(self, update: Update) -> Tensor | None:
-        terms = [_squared_overlaps(filters) for filters in _filters(update.generator)]
-        return self.weight * torch.stack(terms).sum() if terms else None
+    def generator_term(self, game: Game) -> Tensor | None:
+        terms = [_squared_overlaps(filters) for filters in _filters(game.generator)]
+        return torch.stack(terms).sum() if terms else None
 
 
 def _filters(network: nn.Module) -> list[Tensor]:

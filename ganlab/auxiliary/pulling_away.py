@@ -5,11 +5,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import AuxiliaryObjective, Update
+from ganlab.interfaces import Game, Term
 from ganlab.numerics.float32 import as_float
 
 
-class PullingAway(AuxiliaryObjective):
+class PullingAway(Term):
     """Keeps D's features of the fake images of a batch apart, so that G does not make one image only.
 
     G's term is weight * sum over i != j of cos(S_i, S_j)^2 / (N (N - 1)), where S_i is the i-th row of D's
@@ -25,20 +25,19 @@ class PullingAway(AuxiliaryObjective):
     """
 
     def __init__(self, weight: float) -> None:
-        super().__init__()
         if weight < 0:
             raise ConfigurationError(
                 f"the pulling-away term needs a weight >= 0, got {weight}: set auxiliary.pulling_away.weight"
             )
-        self.weight = weight
+        super().__init__(weight)
 
-    def generator_term(self, update: Update) -> Tensor:
+    def generator_term(self, game: Game) -> Tensor:
         """Returns the weighted term for G.
 
         Raises:
             ConfigurationError: D gives no features, or the batch has one image.
         """
-        features = update.fake_judgement.features
+        features = game.fake_judgements[0].features
         if not isinstance(features, Tensor) or features.dim() != 2:
             raise ConfigurationError(
                 "auxiliary=pulling_away needs a discriminator that gives the features of one layer, a vector for each "
@@ -54,4 +53,4 @@ class PullingAway(AuxiliaryObjective):
             directions = normalize(as_float(features))
             cosines = directions @ directions.T
             others = cosines.square().sum() - cosines.diagonal().square().sum()
-            return self.weight * others / (num * (num - 1))
+            return others / (num * (num - 1))

@@ -13,22 +13,26 @@ from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError
 from ganlab.interfaces import (
     AdversarialLoss,
-    AuxiliaryObjective,
     Balance,
+    Condition,
     Constraint,
     Discriminator,
-    Encoder,
     Generator,
-    VariationalLoss,
+    Part,
+    Task,
+    Term,
+    remembers,
 )
 from ganlab.layers.recomputation import recompute_blocks
 from ganlab.layers.resampling import set_fused
 from ganlab.layers.winograd import set_winograd
 from ganlab.noise import mix
 from ganlab.training.adversarial import GANModule
+from ganlab.training.batches import BatchMaker
 from ganlab.training.ema import GeneratorEMA
+from ganlab.training.execution import Execution
 from ganlab.training.generative import Curve, GenerativeModule, Optimization
-from ganlab.training.variational import VAEModule
+from ganlab.training.update import AdaptiveWeight
 
 
 def build_generator(config: Config) -> Generator:
@@ -53,8 +57,6 @@ def _choose_arithmetic(network: torch.nn.Module, config: Config) -> None:
 def build_module(config: Config) -> GenerativeModule:
     """Makes networks, loss and all that trains them; the same seed gives the same weights.
 
-    A model with an encoder is trained as a variational autoencoder, any other as a GAN.
-
     Raises:
         ConfigurationError: a part does not fit, or a scheduled number does not exist.
     """
@@ -62,57 +64,67 @@ def build_module(config: Config) -> GenerativeModule:
     generator = build_generator(config)
     freeze(generator, config["freeze"]["generator"], "freeze.generator")
     curves = read_curves(config["schedules"])
+    task = _build_task(config, generator)
     optimization = _build_optimization(config, curves)
-    common = {
-        "optimization": optimization,
-        "ema": cast(GeneratorEMA | None, build("ema", config["ema"], generator=generator)),
-        "flip_real": config["data"].get("horizontal_flip", False),
-        "channels_last": config["speed"]["channels_last"],
-        "seed": config["seed"],
-    }
-    if "encoder" in config["model"]:
-        return _build_variational(config, generator, common)
-    discriminator = build_discriminator(config)
-    freeze(discriminator, config["freeze"]["discriminator"], "freeze.discriminator")
     optimization.constraint = cast(Constraint | None, build("constraint", config["constraint"]))
     if optimization.constraint is not None:
-        discriminator = optimization.constraint.prepare(discriminator)
+        for name, discriminator in task.discriminators.items():
+            task.discriminators[name] = optimization.constraint.prepare(cast(Discriminator, discriminator))
     optimization.balance = cast(Balance | None, build("balance", config["balance"]))
-    optimization.top_k = config["top_k"]
-    auxiliary = {
-        name: cast(AuxiliaryObjective, build(f"auxiliary.{name}", node))
-        for name, node in config["auxiliary"].items()
-    }
-    for objective in auxiliary.values():
-        objective.prepare(generator, discriminator)
+    loss, terms = _build_terms(config, has_discriminator=bool(task.discriminators))
+    for term in (loss, *terms.values()):
+        term.prepare(task)
     augment = {name: build(f"augment.{name}", node) for name, node in config["augment"].items()}
-    parts = {name: build(name, config[name]) for name in ("loss", "penalty")}
-    if not isinstance(parts["loss"], AdversarialLoss):
-        raise ConfigurationError(
-            f"loss: {config['loss']['_target_']} is no loss of a GAN; choose another, e.g. loss=hinge"
-        )
+    replay = {name: build(f"replay.{name}", node) for name, node in config["replay"].items()}
+    for part in (*augment.values(), *replay.values()):
+        part.prepare(task)
     module = GANModule(
-        generator,
-        discriminator,
-        **parts,
-        auxiliary=auxiliary,
+        task,
+        loss,
+        optimization,
+        terms=terms,
+        execution=Execution(
+            config["micro_batches"], config["joint_pass"], config["power_iteration"] == "per_update"
+        ),
+        adaptive_weight=_adaptive_weight(config),
         augment=augment,
-        **common,
+        replay=replay,
+        batches=BatchMaker(
+            config["data"].get("horizontal_flip", False),
+            config["speed"]["channels_last"],
+            cast(Condition | None, build("condition", config["condition"])),
+        ),
+        ema=cast(GeneratorEMA | None, build("ema", config["ema"], generator=task.answering())),
+        seed=config["seed"],
     )
-    named = {"": optimization, **parts, "ema": module.ema}
+    named: dict[str, object] = {"": loss, "loss": loss, "penalty": terms.get("penalty"), "ema": module.ema}
     named |= {"constraint": optimization.constraint, "balance": optimization.balance}
-    named |= {f"auxiliary.{name}": part for name, part in auxiliary.items()}
+    named |= {f"auxiliary.{name}": part for name, part in terms.items() if name != "penalty"}
     named |= {f"augment.{name}": part for name, part in augment.items()}
+    named |= {f"replay.{name}": part for name, part in replay.items()}
     _check_memories(named, config["micro_batches"])
     module.scheduled_numbers = scheduled_numbers(curves, named)
     _speed_up(module, config)
     return module
 
 
+def _adaptive_weight(config: Config) -> AdaptiveWeight | None:
+    options = config["adaptive_weight"]
+    if options["layer"] is None:
+        return None
+    if config["trainer"]["precision"] == "16-mixed":
+        raise ConfigurationError(
+            "adaptive_weight: compares gradients, which 16-mixed scales; take trainer.precision=bf16-mixed or 32-true"
+        )
+    return AdaptiveWeight(options["layer"], options["maximum"])
+
+
 def _check_memories(parts: Mapping[str, object], micro_batches: int) -> None:
-    """Refuses micro-batches with parts that they would move several times an update; a loss observes whole batches."""
+    """Refuses micro-batches with parts that they would move several times an update: those not moved at its end."""
     for key, part in parts.items():
-        moves = key.startswith(("penalty", "auxiliary", "augment"))
+        moves = key.startswith(("penalty", "auxiliary", "augment")) and not (
+            isinstance(part, Part) and remembers(part)
+        )
         if moves and micro_batches > 1 and isinstance(part, torch.nn.Module) and part.state_dict():
             raise ConfigurationError(
                 f"micro_batches={micro_batches}: {key} remembers something of each batch; take micro_batches=1"
@@ -131,41 +143,81 @@ def _speed_up(module: GenerativeModule, config: Config) -> None:
         )
 
 
-def _build_variational(config: Config, generator: Generator, common: dict[str, Any]) -> VAEModule:
-    """Makes a variational autoencoder around its decoder, and refuses parts that only a GAN has."""
+def _build_task(config: Config, generator: Generator) -> Task:
+    """Makes the networks of both players, in the order of their roles, and the task that has them."""
+    node = config["task"]
+    kind = cast(type[Task], locate("task", str(node["_target_"])))
+    generators: dict[str, torch.nn.Module] = {}
+    for role in kind.generator_roles:
+        generators[role] = generator if not generators else _build_network(config, "generator", role)
+    discriminators: dict[str, torch.nn.Module] = {}
+    if config["model"].get("discriminator"):
+        for role in kind.discriminator_roles:
+            discriminators[role] = _build_network(config, "discriminator", role)
+    unused = set(_networks(config)) - {"generator", "discriminator", *generators, *discriminators}
+    if unused:
+        raise ConfigurationError(
+            f"model.{min(unused)}: task={kind.__name__.lower()} has no such network; take the task that the model was "
+            f"written for, or remove it"
+        )
+    task = cast(Task, build("task", node, generators=generators, discriminators=discriminators))
+    if not discriminators:
+        _refuse_parts_of_a_discriminator(config)
+    return task
+
+
+def _networks(config: Config) -> list[str]:
+    """Lists the networks that a model names beside its numbers."""
+    return [
+        name for name, node in config["model"].items() if isinstance(node, Mapping) and "_target_" in node
+    ]
+
+
+def _build_network(config: Config, player: str, role: str) -> torch.nn.Module:
+    """Makes one network: of the node of its role, or else of the player's."""
+    name = role if role in _networks(config) else player
+    network = cast(torch.nn.Module, build(f"model.{name}", config["model"][name]))
+    _choose_arithmetic(network, config)
+    freeze(network, config["freeze"][player] if name == player else [], f"freeze.{player}")
+    return network
+
+
+def _build_terms(config: Config, has_discriminator: bool) -> tuple[Term, dict[str, Term]]:
+    """Makes the loss, and the terms beside it in the order in which they are computed."""
+    weights = ("generator_weight", "discriminator_weight")
+    node = {key: value for key, value in config["loss"].items() if key not in weights}
+    loss = cast(Term, build("loss", node))
+    if has_discriminator and not isinstance(loss, AdversarialLoss):
+        raise ConfigurationError(
+            f"loss: {config['loss']['_target_']} is no loss of a GAN; choose another, e.g. loss=hinge"
+        )
+    if not has_discriminator and isinstance(loss, AdversarialLoss):
+        raise ConfigurationError(
+            f"loss: model={config['model']['name']} has no discriminator; take loss=elbo"
+        )
+    if isinstance(loss, AdversarialLoss):
+        loss.top_k = config["top_k"]
+        loss.generator_weight, loss.discriminator_weight = (
+            float(config["loss"].get(name, 1.0)) for name in weights
+        )
+    terms = {name: cast(Term, build(f"auxiliary.{name}", node)) for name, node in config["auxiliary"].items()}
+    if config["penalty"]:
+        terms["penalty"] = cast(Term, build("penalty", config["penalty"]))
+    return loss, terms
+
+
+def _refuse_parts_of_a_discriminator(config: Config) -> None:
+    """Refuses what only a GAN has, where nobody judges."""
+    model = f"model={config['model']['name']} has no discriminator"
     for part in ("penalty", "constraint", "auxiliary", "balance", "augment"):
         if config[part]:
-            raise ConfigurationError(
-                f"{part}: model={config['model']['name']} has no discriminator, take {part}=none"
-            )
+            raise ConfigurationError(f"{part}: {model}, take {part}=none")
     if config["freeze"]["discriminator"]:
-        raise ConfigurationError(
-            f"freeze.discriminator: model={config['model']['name']} has none, take freeze.discriminator=[]"
-        )
-    usual = {
-        "n_critic": 1,
-        "top_k": 1,
-        "micro_batches": 1,
-        "joint_pass": False,
-        "power_iteration": "per_call",
-    }
+        raise ConfigurationError(f"freeze.discriminator: {model}, take freeze.discriminator=[]")
+    usual = {"n_critic": 1, "top_k": 1, "joint_pass": False, "power_iteration": "per_call"}
     for key, value in usual.items():
         if config[key] != value:
-            raise ConfigurationError(
-                f"{key}={config[key]}: model={config['model']['name']} has no discriminator, take {key}={value}"
-            )
-    loss = build("loss", config["loss"])
-    if not isinstance(loss, VariationalLoss):
-        raise ConfigurationError(
-            f"loss: model={config['model']['name']} has an encoder and no discriminator; take loss=elbo"
-        )
-    encoder = cast(Encoder, build("model.encoder", config["model"]["encoder"]))
-    _choose_arithmetic(encoder, config)
-    module = VAEModule(generator, encoder, loss, **common)
-    parts = {"loss": loss, "ema": module.ema}
-    module.scheduled_numbers = scheduled_numbers(read_curves(config["schedules"]), parts)
-    _speed_up(module, config)
-    return module
+            raise ConfigurationError(f"{key}={config[key]}: {model}, take {key}={value}")
 
 
 def _build_optimization(config: Config, curves: Mapping[str, Curve]) -> Optimization:
@@ -185,9 +237,6 @@ def _build_optimization(config: Config, curves: Mapping[str, Curve]) -> Optimiza
         discriminator=_optimizer_factory("optimizer.discriminator", optimizer["discriminator"], fused),
         schedule=schedule,
         n_critic=config["n_critic"],
-        micro_batches=config["micro_batches"],
-        joint_pass=config["joint_pass"],
-        normalize_once=config["power_iteration"] == "per_update",
         max_grad_norm_generator=config["max_grad_norm"]["generator"],
         max_grad_norm_discriminator=config["max_grad_norm"]["discriminator"],
         curves=optimizer_curves(curves, optimizer),

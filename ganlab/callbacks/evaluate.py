@@ -107,6 +107,7 @@ class Evaluate(pl.Callback):
                 module.sampling_generator,
                 which=_weights(module),
                 seed=self._seed,
+                conditions=module.requests("evaluation", self._seed),
                 batch_norm=self._batch_norm,
                 rank=trainer.global_rank,
                 world_size=trainer.world_size,

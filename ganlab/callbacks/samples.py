@@ -77,10 +77,15 @@ class Samples(pl.Callback):
         if not trainer.is_global_zero or g_step == self._drawn_g_step:
             return
         path = self._run.samples / f"{g_step:08d}.png"
-        sampler = Sampler(module.sampling_generator, "samples", self._seed, self._num)
+        requests = module.requests("samples", self._seed)
+        sampler = Sampler(module.sampling_generator, "samples", self._seed, self._num, conditions=requests)
         weights = "raw" if module.ema is None else "ema"
         info = origin(**self._facts, generator=weights, g_step=g_step, seed=self._seed)
         shown = Shown(sampler(0, self._num))
+        if requests is not None:  # rows of asked, made, wanted
+            asked = self._drawing.question(requests(0, self._num), shown.made)
+            target = requests.targets(0, self._num) if module.batches.condition is not None else None
+            shown = Shown(shown.made, asked, target)
         picture = self._drawing.still(shown)
         try:
             recorded = self._record(shown, path.with_suffix(""))

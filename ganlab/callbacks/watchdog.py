@@ -131,7 +131,13 @@ class Watchdog(pl.Callback):
 
     def _watch_samples(self, module: GenerativeModule) -> list[str]:
         """Looks at how much the fixed samples differ among themselves."""
-        sampler = Sampler(module.sampling_generator, "samples", self._seed, self._num)
+        sampler = Sampler(
+            module.sampling_generator,
+            "samples",
+            self._seed,
+            self._num,
+            conditions=module.requests("samples", self._seed),
+        )
         distance = mean_distance(sampler(0, self._num))
         self._best_distance = max(self._best_distance, distance)
         limit = max(DISTANCE_FALL * self._best_distance, DISTANCE_FLOOR * self._real_distance)

@@ -17,7 +17,7 @@ import yaml
 
 from ganlab.config.redaction import redact
 from ganlab.files import YAML_LOADER
-from ganlab.moved import with_current_targets
+from ganlab.moved import task_before_tasks, with_current_targets
 from ganlab.paths import conf_dir
 
 NOT_MATHEMATICS = (
@@ -179,6 +179,7 @@ class _Complete:
         """Completes a configuration, nested or flat."""
         shipped = _shipped()
         items = _current(dict(flatten(config)))
+        items |= task_before_tasks(items)
         defaults = dict(shipped.keys)
         for group in shipped.options.keys() - _by_group(items).keys():
             items |= _resolved(shipped.options[group], items)  # a group that has come since

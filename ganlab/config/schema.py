@@ -112,6 +112,13 @@ class Checkpoint(Section):
     monitor: str | None
 
 
+class AdaptiveWeight(Section):
+    """How the adversarial loss is weighed against the reconstruction."""
+
+    layer: str | None
+    maximum: PositiveFloat
+
+
 class Initialize(Section):
     """Another run whose weights this one begins with."""
 
@@ -147,6 +154,7 @@ class TrainConfig(Section):
     """Every key at the top of a training configuration."""
 
     model: Model
+    task: dict[str, Any]
     loss: dict[str, Any]
     penalty: dict[str, Any]
     constraint: dict[str, Any]
@@ -158,6 +166,9 @@ class TrainConfig(Section):
     max_grad_norm: MaxGradNorm
     ema: dict[str, Any]
     augment: dict[str, dict[str, Any]]
+    replay: dict[str, dict[str, Any]]
+    condition: dict[str, Any]
+    adaptive_weight: AdaptiveWeight
     initialize: Initialize
     freeze: dict[Literal["generator", "discriminator"], list[str]]
     schedules: dict[str, Any]

@@ -60,6 +60,12 @@ def global_max(values: Tensor) -> Tensor:
     return global_mean(torch.where(attained, values, torch.zeros_like(values))) / share
 
 
+@torch.no_grad()
+def over_ranks(values: Tensor) -> Tensor:
+    """Returns the mean of the ranks' tensors, without a graph: a gradient over the whole batch, say."""
+    return _MeanOverRanks.forward(values) if _world_size() > 1 else values
+
+
 def _mean_over_ranks(values: Tensor) -> Tensor:
     mean: Tensor = _MeanOverRanks.apply(values) if _world_size() > 1 else values
     return mean

@@ -22,13 +22,16 @@ class DRAGAN(Penalty):
         interval: lazy regularisation, >= 1; the paper's is 1.
         target: k, the norm sought; the paper's is 1.
         spread: size of the neighbourhood, in standard deviations of the data, >= 0; 0.5 in the authors' code.
+        through_augment: whether D is differentiated with respect to samples before augmentation; the paper has none.
     """
 
     # Deviation: the paper draws N(0, c I) with a fixed c. The authors' code scales by the batch, as we do, but draws
     # from U[0, 1), which only brightens; its later version also moves each image a random share of the way.
 
-    def __init__(self, weight: float, interval: int, target: float, spread: float) -> None:
-        super().__init__(weight, interval)
+    def __init__(
+        self, weight: float, interval: int, target: float, spread: float, through_augment: bool = False
+    ) -> None:
+        super().__init__(weight, interval, through_augment)
         self.target = target
         self.spread = spread
 

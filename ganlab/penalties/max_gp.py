@@ -22,10 +22,11 @@ class MaxGP(Penalty):
     Args:
         weight: lambda, >= 0.
         interval: lazy regularisation, >= 1; the paper's is 1.
+        through_augment: whether D is differentiated with respect to samples before augmentation; the paper has none.
     """
 
-    def __init__(self, weight: float, interval: int) -> None:
-        super().__init__(weight, interval)
+    def __init__(self, weight: float, interval: int, through_augment: bool = False) -> None:
+        super().__init__(weight, interval, through_augment)
 
     def __call__(
         self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise

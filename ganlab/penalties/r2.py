@@ -17,10 +17,11 @@ class R2(Penalty):
     Args:
         weight: gamma, >= 0; the factor 1/2 is the penalty's own. The paper's is 10.
         interval: lazy regularisation, >= 1; 1 in the paper.
+        through_augment: whether D is differentiated with respect to samples before augmentation; the paper has none.
     """
 
-    def __init__(self, weight: float, interval: int) -> None:
-        super().__init__(weight, interval)
+    def __init__(self, weight: float, interval: int, through_augment: bool = False) -> None:
+        super().__init__(weight, interval, through_augment)
 
     def __call__(
         self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise
@@ -39,10 +40,11 @@ class R1R2(Penalty):
         weight: gamma, >= 0; the factor 1/2 is the penalty's own. The paper's depends on the data set and falls in the
             course of training (`schedules.penalty.weight`).
         interval: lazy regularisation, >= 1; 1 in the paper.
+        through_augment: whether D is differentiated with respect to samples before augmentation; the paper has none.
     """
 
-    def __init__(self, weight: float, interval: int) -> None:
-        super().__init__(weight, interval)
+    def __init__(self, weight: float, interval: int, through_augment: bool = False) -> None:
+        super().__init__(weight, interval, through_augment)
 
     def __call__(
         self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise

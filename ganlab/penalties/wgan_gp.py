@@ -21,10 +21,11 @@ class WGANGP(Penalty):
         weight: lambda, >= 0; the paper's is 10.
         interval: lazy regularisation, >= 1; the paper's is 1.
         target: the norm sought, 1 in the paper.
+        through_augment: whether D is differentiated with respect to samples before augmentation; the paper has none.
     """
 
-    def __init__(self, weight: float, interval: int, target: float) -> None:
-        super().__init__(weight, interval)
+    def __init__(self, weight: float, interval: int, target: float, through_augment: bool = False) -> None:
+        super().__init__(weight, interval, through_augment)
         self.target = target
 
     def __call__(

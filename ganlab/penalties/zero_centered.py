@@ -18,12 +18,13 @@ class ZeroCentered(Penalty):
     Args:
         weight: lambda, >= 0.
         interval: lazy regularisation, >= 1; 1 in the paper.
+        through_augment: whether D is differentiated with respect to samples before augmentation; the paper has none.
     """
 
     # Deviation: the paper writes the penalty for D's probability; ours is, as R1's, of the logit.
 
-    def __init__(self, weight: float, interval: int) -> None:
-        super().__init__(weight, interval)
+    def __init__(self, weight: float, interval: int, through_augment: bool = False) -> None:
+        super().__init__(weight, interval, through_augment)
 
     def __call__(
         self, discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, noise: Noise

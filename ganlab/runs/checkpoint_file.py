@@ -18,7 +18,7 @@ import torch
 from ganlab.errors import DataError, StorageError
 from ganlab.files import append_lines, atomic_path, is_disk_full, read_json_lines, write_atomically
 
-FORMAT = 2
+FORMAT = 3
 """Grows when an old checkpoint can no longer be read."""
 
 MANIFEST = "manifest.jsonl"
@@ -134,9 +134,22 @@ def read(path: Path, mmap: bool = False) -> dict[str, Any]:
         raise
     except Exception as error:  # a damaged zip or pickle fails in many ways
         raise DamagedError(_first_line(error)) from error
-    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
+    if not isinstance(payload, dict) or payload.get("format") not in (2, FORMAT):
         raise DamagedError(f"not a ganlab checkpoint of format {FORMAT}")
-    return payload
+    return payload if payload["format"] == FORMAT else _of_format_2(payload)
+
+
+def _of_format_2(payload: dict[str, Any]) -> dict[str, Any]:
+    """Names the memories as today: each part by its key, where all objectives had one name, and all augmentation."""
+    memories: dict[str, Any] = {}
+    for owner, state in (payload.get("memories") or {}).items():
+        if owner not in ("auxiliary", "augment"):
+            memories[owner] = state
+            continue
+        for key, value in state.items():
+            name, _, rest = key.partition(".")
+            memories.setdefault(f"{owner}.{name}", {})[rest] = value
+    return {**payload, "format": FORMAT, "memories": memories}
 
 
 def _check_archive(path: Path) -> None:

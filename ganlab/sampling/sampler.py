@@ -1,12 +1,13 @@
 """Images from a generator, a pure function of (seed, place): training, other samples and batch sizes do not matter."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator, mean_logits
+from ganlab.interfaces import AnyRows, Discriminator, Generator, map_rows, mean_logits
 from ganlab.modalities.images import checked
 from ganlab.noise import Noise, mix
 from ganlab.sampling.method import LatentMethod, Progress
@@ -33,6 +34,7 @@ class Sampler:
         truncation: > 0, for `Generator.truncate`; below 1 it trades variety for fidelity (Brock et al. 2019,
             arXiv 1809.11096).
         label: the class to draw; `None` draws all classes in turn from a conditional generator.
+        conditions: returns what is asked for at places `[first, last)`, where that is made from data; `None`: classes.
 
     Raises:
         ConfigurationError: a truncation or label that there is not.
@@ -49,6 +51,7 @@ class Sampler:
         batch_size: int = 64,
         truncation: float = 1.0,
         label: int | None = None,
+        conditions: Callable[[int, int], AnyRows] | None = None,
     ) -> None:
         if not truncation > 0:
             raise ConfigurationError(f"truncation={truncation}: must be above 0; 1 leaves the latents alone")
@@ -57,6 +60,7 @@ class Sampler:
         self._device = next(generator.parameters()).device
         self._seed = mix(seed, purpose)
         self._batch_norm = batch_norm
+        self._conditions = conditions
         self._batch_size = batch_size
         self._truncation = truncation
         if batch_norm == "batch":
@@ -97,11 +101,13 @@ class Sampler:
     @torch.no_grad()
     def __call__(self, first: int, last: int) -> Tensor:
         """Returns images `[first, last)` of the list, float32 `(last - first, C, H, W)` in `[-1, 1]`."""
+        if self._conditions is not None:
+            return self.generate(self.latents[first:last], self._conditions(first, last))
         labels = self.labels[first:last] if self.labels is not None else None
         return self.generate(self.latents[first:last], labels)
 
     @torch.no_grad()
-    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def generate(self, latents: Tensor, labels: AnyRows = None) -> Tensor:
         """Returns images for given latents `(N, latent_dim)` and labels `(N,)`, or class weights `(N, num_classes)`.
 
         Only some generators take weights: see `check_class_weights`.
@@ -179,10 +185,10 @@ class Sampler:
         if by_weight.shape != by_label.shape or not torch.allclose(by_weight, by_label, atol=1e-3):
             raise ConfigurationError(refusal)
 
-    def _images(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+    def _images(self, latents: Tensor, condition: AnyRows) -> Tensor:
         """Returns images on the generator's device, with a graph where one is wanted."""
-        labels = labels.to(self._device) if labels is not None else None
-        images: Tensor = self._generator(latents.to(self._device), labels)
+        condition = map_rows(condition, lambda tensor: tensor.to(self._device))
+        images: Tensor = self._generator(latents.to(self._device), condition)
         return images
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganlab import __version__
-from ganlab.interfaces import Discriminator, Generator
+from ganlab.interfaces import AnyRows, Discriminator, Generator
 from ganlab.sampling import LatentMethod, Sampler, describe_batch_norm
 from ganlab.scoring.evaluation import Evaluation
 from ganlab.scoring.score import Score
@@ -23,6 +23,7 @@ def score(
     seed: int,
     batch_norm: str,
     truncation: float = 1.0,
+    conditions: Callable[[int, int], AnyRows] | None = None,
     method: LatentMethod | None = None,
     discriminator: Discriminator | None = None,
     rank: int = 0,
@@ -38,6 +39,7 @@ def score(
         seed: of the latents.
         batch_norm: `running`, `batch` or `standing`; see `Sampler`.
         truncation: factor of the latents.
+        conditions: what is asked for by place, where that is made from data.
         method: chooses the latents anew, starting from those of `seed`; `None` scores them as they are.
         discriminator: what `method` asks.
         rank, world_size: this process's share; rank 0 shows a progress bar.
@@ -54,6 +56,7 @@ def score(
         batch_norm=batch_norm,
         truncation=truncation,
         batch_size=evaluation.batch_size,
+        conditions=conditions,
     )
     if method is not None and discriminator is not None:
         name = method.description["method"]

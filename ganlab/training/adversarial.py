@@ -1,322 +1,297 @@
-"""One loop for every GAN: alternating discriminator and generator updates."""
+"""One loop for every GAN: alternating updates of two players, whatever they play."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import cast
 
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from ganlab.interfaces import (
-    AdversarialLoss,
+    PLAYERS,
     Augment,
-    AuxiliaryObjective,
+    Batch,
     Discriminator,
-    Generator,
-    Judgement,
-    Penalty,
-    Update,
-    mean_logits,
+    Game,
+    Part,
+    Player,
+    Record,
+    Replay,
+    StoredBatch,
+    Task,
+    Term,
+    remembers,
 )
-from ganlab.layers.spectral_norm import normalized_once
 from ganlab.noise import Noise
-from ganlab.numerics.float32 import as_float, outside_autocast
+from ganlab.numerics.float32 import outside_autocast
+from ganlab.training.batches import BatchMaker
 from ganlab.training.ema import GeneratorEMA
+from ganlab.training.execution import Execution, Eyes
 from ganlab.training.generative import GenerativeModule, Optimization
+from ganlab.training.update import AdaptiveWeight, Balancing, Share, Update
 
 
 class GANModule(GenerativeModule):
-    """Trains a generator against a discriminator.
+    """Trains the networks of a task.
 
     One `training_step` is one generator iteration: `n_critic` discriminator updates, each on a fresh real batch, then
-    one generator update.
+    one generator update, then all that remembers something.
 
     Args:
-        generator: maps latents to images.
-        discriminator: maps images to logits.
-        loss: of the logits.
+        task: the networks, and the games that they play.
+        loss: the first term of both players, `loss` in what is logged.
         optimization: optimisers, schedule, `n_critic`, clipping.
-        penalty: added to D's loss; `None` for none.
-        auxiliary: further terms of both losses, by name; they have seen the networks already.
-        ema: running average of G's weights, updated after each G step; `None` for none.
-        augment: changes all images that D sees, one after the other; by name.
-        flip_real: mirror each real image with probability 1/2 (the data set's own augmentation).
-        channels_last: memory layout of images and convolutions.
+        terms: further terms of both losses, by name; they have seen the task already.
+        execution: how updates are computed.
+        adaptive_weight: weighs the loss against terms of reconstruction in G's updates; `None`: its own weight stays.
+        augment: changes all samples that D sees, one after the other; by name.
+        replay: exchanges what D sees in its own updates; by name.
+        batches: makes what an update is made from, of what is stored.
+        ema: running average of the generators that answer, updated after each G step; `None` for none.
         seed: of all that is random in training.
     """
 
     def __init__(
         self,
-        generator: Generator,
-        discriminator: Discriminator,
-        loss: AdversarialLoss,
+        task: Task,
+        loss: Term,
         optimization: Optimization,
         *,
-        penalty: Penalty | None = None,
-        auxiliary: Mapping[str, AuxiliaryObjective] | None = None,
-        ema: GeneratorEMA | None = None,
+        terms: Mapping[str, Term] | None = None,
+        execution: Execution | None = None,
+        adaptive_weight: AdaptiveWeight | None = None,
         augment: Mapping[str, Augment] | None = None,
-        flip_real: bool = False,
-        channels_last: bool = False,
+        replay: Mapping[str, Replay] | None = None,
+        batches: BatchMaker | None = None,
+        ema: GeneratorEMA | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(generator, optimization, ema, flip_real, channels_last, seed)
-        self.discriminator = discriminator
+        super().__init__(task, optimization, ema, batches or BatchMaker(), seed)
+        self.adaptive_weight = adaptive_weight
         self.loss = loss
-        self.penalty = penalty
-        self.auxiliary = nn.ModuleDict(auxiliary or {})
+        self.terms = dict(terms or {})
         self.augment = dict(augment or {})
+        self.replay = dict(replay or {})
+        self.execution = execution or Execution()
         # Registered, so that their memories move to the device.
-        self._augment_modules = nn.ModuleDict(
-            {name: part for name, part in self.augment.items() if isinstance(part, nn.Module)}
-        )
-        self._balance = optimization.balance
-        self._constraint = optimization.constraint
-        self._last_real_logits = torch.empty(0)
-        self._compiled_judge: Callable[..., Judgement] | None = None
-        self.to(memory_format=self._memory_format)
-
-    @property
-    def networks(self) -> dict[str, nn.Module]:
-        """G and D."""
-        return {"generator": self.generator, "discriminator": self.discriminator}
-
-    @property
-    def optimized(self) -> dict[str, list[nn.Module]]:
-        """Each network has its optimiser; D's comes first, as its update does."""
-        return {"discriminator": [self.discriminator], "generator": [self.generator]}
+        self._modules_of_parts = nn.ModuleList(self.memories.values())
+        self._eyes = {
+            "discriminator": Eyes(
+                self.execution,
+                tuple(self.augment.values()),
+                tuple(self.replay.values()),
+                self.execution.joint_pass,
+            ),
+            "generator": Eyes(self.execution, tuple(self.augment.values())),
+        }
+        named = {"loss": self.loss, **self.terms}
+        self._terms = {
+            (player, step): [
+                (name, term) for name, term in named.items() if term.writes(player) and term.step == step
+            ]
+            for player in PLAYERS
+            for step in ("joint", "own")
+        }
+        parts = (*named.values(), *self.augment.values(), *self.replay.values(), *task.modules())
+        # What has steps of its own is called after them.
+        self._remembering = [
+            part
+            for part in parts
+            if isinstance(part, Part)
+            and remembers(part)
+            and not (isinstance(part, Term) and part.step == "own")
+        ]
+        self.to(memory_format=self.batches.memory_format)
 
     @property
     def memories(self) -> dict[str, nn.Module]:
-        """The parts beside the networks that are modules, and so may have buffers."""
+        """The parts beside the networks that are modules, and so may have buffers, by their keys."""
         parts = {
             "loss": self.loss,
-            "penalty": self.penalty,
+            **{name if name == "penalty" else f"auxiliary.{name}": part for name, part in self.terms.items()},
+            **{f"augment.{name}": part for name, part in self.augment.items()},
+            **{f"replay.{name}": part for name, part in self.replay.items()},
             "constraint": self.optimization.constraint,
             "balance": self.optimization.balance,
-            "auxiliary": self.auxiliary,
-            "augment": self._augment_modules,
         }
         return {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
 
     def _compile(self, mode: str) -> None:
-        # What differentiates twice, as penalties do, goes on calling D as it is.
-        self.generator.compile(mode=mode)
-        if not self.discriminator.differentiates_itself:
-            self._compiled_judge = torch.compile(self.discriminator.judge, mode=mode)
+        self.execution.compile(self.networks, mode)
 
-    def training_step(self, batch: tuple[Tensor, Tensor | None], batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: StoredBatch, batch_idx: int) -> dict[str, Tensor]:
         """Runs one generator iteration.
 
         Args:
-            batch: `n_critic` sub-batches in one: images `(n_critic * N, C, H, W)`, labels `(n_critic * N,)` or `None`.
+            batch: `n_critic` sub-batches in one.
             batch_idx: Lightning's count, unused.
 
         Returns:
             Detached scalars of this iteration, on the device.
         """
-        n_critic = self.optimization.n_critic
-        d_optimizer, g_optimizer = self._begin_iteration()
-        reals = self._real_sub_batches(batch[0])
-        labels = batch[1].chunk(n_critic) if batch[1] is not None else [None] * n_critic
-        d_scalars: dict[str, Tensor] = {}
-        for place, (real, label) in enumerate(zip(reals, labels, strict=True)):
-            noise = self._noise("discriminator", self._count(place))
-            # The penalty may be due in any of them: each scalar's last value is the iteration's.
-            d_scalars |= self._discriminator_step(real, label, d_optimizer, noise)
-        g_scalars = self._generator_step(reals[-1], labels[-1], g_optimizer)
-        self._end_iteration(len(reals[-1]))
-        return {**d_scalars, **g_scalars}
+        self._begin_iteration()
+        scalars: dict[str, Tensor] = {}
+        judged: Sequence[Record] = ()
+        for place, real in enumerate(batches := self._batches(StoredBatch(*batch))):
+            # A lazy term may be due in any of them: each scalar's last value is the iteration's.
+            judged = self._discriminator_step(real, self._noise("discriminator", self._count(place)), scalars)
+        made = self._generator_step(batches[-1], self._noise("generator", self.counters.g_step), scalars)
+        for part in self._remembering:
+            scalars |= part.update_state(judged, made) or {}
+        self._end_iteration(len(batches[-1].real))
+        return scalars
 
-    def _discriminator_step(
-        self, real: Tensor, labels: Tensor | None, optimizer: LightningOptimizer, noise: Noise
-    ) -> dict[str, Tensor]:
-        self._begin_update()
-        latents = self.generator.draw_latents(len(real), noise)
-        with torch.no_grad():  # D's loss needs no graph through G
-            fake = self.generator(latents, labels)
-        real, fake = self._augmented(real, noise), self._augmented(fake, noise)
-        scalars, real_logits, is_due = [], [], True
-        optimizer.zero_grad()
-        for part in self._micro_batches(_Batch(latents, real, fake, labels, noise)):
-            update = self._judged_for_discriminator(part)
-            loss, terms = self._discriminator_loss(update)
-            is_due = self._learns_from(update)
-            if is_due:
-                self._backward(loss + self._penalty_term(update, part.noise, terms))
-            scalars.append(terms)
-            real_logits.append(_logits(update.real_judgement).detach())
-        self._last_real_logits = torch.cat(real_logits)
-        if is_due:
-            optimizer.step()
-            if self.optimization.constraint is not None:
-                self.optimization.constraint.apply(self.discriminator)
+    def _batches(self, stored: StoredBatch) -> list[Batch]:
+        num = self.optimization.n_critic
+        return self.batches(stored, [self._noise("flip", self._count(place)) for place in range(num)])
+
+    def _discriminator_step(self, batch: Batch, noise: Noise, scalars: dict[str, Tensor]) -> Sequence[Record]:
+        """Updates D on a batch; it stands still while nothing that moves it has weight."""
+        if not self._moves("discriminator"):
+            return ()
+        update = self._begin_update("discriminator")
+        with self._frozen("generator"):
+            with torch.no_grad():  # D's loss needs no graph through G
+                games = self.task.games(batch, noise)
+            for part in self.execution.parts(games, self._judges):
+                update.learn(self._shares(part, "discriminator", update))
+        if update.is_due:
+            self._step("discriminator", update)
+            self._own_step("discriminator", batch, noise)
+            self._constrain()
             self.counters.d_step += 1
-        return _means(scalars)
+        scalars |= update.means()
+        return update.records()
 
-    def _judged_for_discriminator(self, batch: "_Batch") -> Update:
-        """Lets D judge reals and fakes, one after the other or together."""
-        latents, real, fake, labels, _ = batch
-        assert fake is not None
-        if not self.optimization.joint_pass:
-            judged, fake_judged = self._judge(real, labels), self._judge(fake, labels)
+    def _generator_step(self, batch: Batch, noise: Noise, scalars: dict[str, Tensor]) -> Sequence[Record]:
+        """Updates G; the discriminators are frozen meanwhile."""
+        update = self._begin_update("generator")
+        with self._frozen("discriminator"):
+            for part, part_noise in self.execution.parts((batch, noise), self._judges):
+                update.learn(self._shares(self.task.games(part, part_noise), "generator", update))
+        self._step("generator", update)
+        self._own_step("generator", batch, noise)
+        scalars |= update.means()
+        return update.records()
+
+    def lazy_factor(self, player: Player) -> float:
+        """Returns c = k / (k + 1) where a player's lazy terms, every k updates, have steps of their own, else 1."""
+        intervals = {term.interval for _, term in self._terms[player, "own"]}
+        return math.prod(interval / (interval + 1) for interval in intervals)
+
+    def _own_step(self, player: Player, batch: Batch, noise: Noise) -> None:
+        """Makes the update that a player's lazy terms of their own share, on games of its own.
+
+        Source: Karras et al., 2020 (StyleGAN2), appendix B, arXiv 1912.04958.
+        """
+        if not self._due(player, "own"):
+            return
+        update = self._begin_update(player)
+        opponent: Player = "generator" if player == "discriminator" else "discriminator"
+        with self._frozen(opponent):
+            for part, part_noise in self.execution.parts((batch, noise.fork("own")), self._judges):
+                update.learn(self._shares(self.task.games(part, part_noise), player, update, "own"))
+        self._step(player, update)
+        records = update.records()
+        for _, term in self._terms[player, "own"]:
+            term.update_state(*(records, ()) if player == "discriminator" else ((), records))
+
+    def _shares(
+        self, games: Sequence[Game], player: Player, update: Update, step: str = "joint"
+    ) -> list[Share]:
+        """Returns what a player's terms say of a micro-batch; nothing where there is nothing to learn from."""
+        for game in games:
+            game.view = self._eyes[player]
+        shares: list[Share] = []
+        for name, term in self._due(player, step):
+            for place, game in enumerate(games):
+                if (value := self._value(term, game, player)) is None:
+                    continue
+                game.scalars[_logged(name, player, game.name if place else "")] = value
+                value = value * term.interval if term.interval > 1 else value
+                shares.append(Share(value, term is self.loss, term.reconstruction))
+            if term is self.loss and player == "discriminator" and not self._learns_from(games):
+                update.is_due, shares = False, []
+                break
+        update.close(games)
+        return shares
+
+    def _value(self, term: Term, game: Game, player: Player) -> Tensor | None:
+        weight = term.weight_for(player)
+        if term.float32:
+            with outside_autocast(self.device):
+                value = (
+                    term.discriminator_term(game) if player == "discriminator" else term.generator_term(game)
+                )
         else:
-            both = self._judge(
-                torch.cat([real, fake]), torch.cat([labels, labels]) if labels is not None else None
-            )
-            judged = both.map(lambda part: part.chunk(2)[0])
-            fake_judged = both.map(lambda part: part.chunk(2)[1])
-        return Update(self.generator, self.discriminator, latents, real, fake, labels, judged, fake_judged)
+            value = term.discriminator_term(game) if player == "discriminator" else term.generator_term(game)
+        return value if value is None or weight == 1 else weight * value
 
-    def _discriminator_loss(self, update: Update) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns what D minimises, without the penalty, and the terms of it by name."""
-        real_logits, fake_logits = _logits(update.real_judgement), update.fake_judgement.logits
-        loss = self.loss.discriminator_loss(real_logits, fake_logits)
-        scalars = {
-            "d_loss": loss,
-            "d_real": real_logits.detach().mean(),
-            "d_fake": fake_logits.detach().mean(),
-        }
-        for name, objective in self._objectives():
-            if (term := objective.discriminator_term(update)) is not None:
-                loss, scalars[f"d_{name}"] = loss + term, term
-        return loss, scalars
+    def _due(self, player: Player, step: str) -> list[tuple[str, Term]]:
+        """Lists the terms that this update computes: those with weight whose turn it is."""
+        count = self.counters.d_step if player == "discriminator" else self.counters.g_step
+        return [
+            (name, term)
+            for name, term in self._terms[player, step]
+            if term.weight_for(player) and count % term.interval == 0
+        ]
 
-    def _learns_from(self, update: Update) -> bool:
-        real_logits, fake_logits = _logits(update.real_judgement), update.fake_judgement.logits
+    def _moves(self, player: Player) -> bool:
+        """Says whether the player has networks, and a term with weight that is not there to regularise others only."""
+        terms = (term for step in ("joint", "own") for _, term in self._terms[player, step])
+        return player in self.optimized and any(
+            term.weight_for(player) and not term.regularizer for term in terms
+        )
+
+    def _learns_from(self, games: Sequence[Game]) -> bool:
         balance = self.optimization.balance
-        return balance is None or balance.updates_discriminator(real_logits.detach(), fake_logits.detach())
+        if balance is None:
+            return True
+        real, fake = games[0].real_judgements[0], games[0].fake_judgements[0]
+        return balance.updates_discriminator(real.logits.detach(), fake.logits.detach())
 
-    def _penalty_term(self, update: Update, noise: Noise, scalars: dict[str, Tensor]) -> Tensor | float:
-        """Returns what the penalty adds to D's loss, and notes its value; nothing when it is not due."""
-        if self.penalty is None or self.counters.d_step % self.penalty.interval:
-            return 0.0
-        with outside_autocast(self.device):  # differentiated twice: float32
-            real, fake = as_float(update.real), as_float(update.fake)
-            scalars["penalty"] = self.penalty(self.discriminator, real, fake, update.labels, noise)
-        return scalars["penalty"] * self.penalty.interval
+    def _begin_update(self, player: Player) -> Update:
+        self.execution.begin_update()
+        self._optimizer(player).zero_grad()
+        balancing = None
+        if (
+            self.adaptive_weight is not None
+            and player == "generator"
+            and (own := self.loss.weight_for(player))
+        ):
+            balancing = Balancing(self.adaptive_weight, own, self.generator, self.trained[player])
+        keeps_games = bool(self._remembering or self._terms[player, "own"])
+        ways = self.execution
+        return Update(self.manual_backward, ways.micro_batches, keeps_games, ways.records_graphs, balancing)
 
-    def _generator_step(
-        self, real: Tensor, labels: Tensor | None, optimizer: LightningOptimizer
-    ) -> dict[str, Tensor]:
-        self._begin_update()
-        noise = self._noise("generator", self.counters.g_step)
-        latents = self.generator.draw_latents(len(real), noise)
-        scalars, fake_logits = [], []
-        optimizer.zero_grad()
-        with _frozen(self.discriminator):
-            for part in self._micro_batches(_Batch(latents, real, None, labels, noise)):
-                update = self._judged_for_generator(part)
-                loss, terms = self._generator_loss(update)
-                self._backward(loss)
-                scalars.append(terms)
-                fake_logits.append(update.fake_judgement.logits.detach())
-        optimizer.step()
-        return _means(scalars) | self.loss.observe(self._last_real_logits, torch.cat(fake_logits))
+    def _step(self, player: Player, update: Update) -> None:
+        update.finish()
+        self._optimizer(player).step()
 
-    def _judged_for_generator(self, batch: "_Batch") -> Update:
-        """Makes the images that G learns from and lets D judge them, and the real ones where something asks for it."""
-        latents, real, _, labels, noise = batch
-        fake = self._augmented(self.generator(latents, labels), noise)
-        judged, real_judged = self._judge(fake, labels), None
-        if self.loss.generator_needs_real or any(o.generator_needs_real for _, o in self._objectives()):
-            real = self._augmented(real, noise)
-            real_judged = self._judge(real, labels)
-        return Update(self.generator, self.discriminator, latents, real, fake, labels, real_judged, judged)
+    def _constrain(self) -> None:
+        if self.optimization.constraint is not None:
+            for discriminator in self._judges:
+                self.optimization.constraint.apply(discriminator)
 
-    def _generator_loss(self, update: Update) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns what G minimises, and the terms of it by name."""
-        real_logits = update.real_judgement.logits if update.real_judgement is not None else None
-        loss = self.loss.generator_loss(*self._best(update.fake_judgement.logits, real_logits))
-        scalars = {"g_loss": loss}
-        for name, objective in self._objectives():
-            if (term := objective.generator_term(update)) is not None:
-                loss, scalars[f"g_{name}"] = loss + term, term
-        return loss, scalars
+    @property
+    def _judges(self) -> list[Discriminator]:
+        return cast(list[Discriminator], list(self.task.discriminators.values()))
 
-    def _micro_batches(self, batch: "_Batch") -> Iterator["_Batch"]:
-        """Yields the parts of a batch; during each D keeps its normalised weights, where that is asked for."""
-        num = self.optimization.micro_batches
-        for place, part in enumerate(batch.parts(num) if num > 1 else [batch]):
-            if self.optimization.normalize_once:
-                with normalized_once(self.discriminator, iterates=place == 0):
-                    yield part
-            else:
-                yield part
-
-    def _backward(self, loss: Tensor) -> None:
-        """Adds the gradient of a micro-batch's loss to that of the batch's."""
-        num = self.optimization.micro_batches
-        self.manual_backward(loss / num if num > 1 else loss)
-
-    def _best(self, fake_logits: Tensor, real_logits: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Keeps the share `top_k` of the fakes, by their mean logits, and the reals that they are paired with."""
-        top_k = self.optimization.top_k
-        if top_k >= 1:
-            return fake_logits, real_logits
-        kept = mean_logits(fake_logits).topk(max(1, math.ceil(top_k * len(fake_logits)))).indices
-        return fake_logits[kept], real_logits[kept] if real_logits is not None else None
-
-    def _judge(self, images: Tensor, labels: Tensor | None) -> Judgement:
-        if self._compiled_judge is None:
-            judgement = self.discriminator.judge(images, labels)
-        elif self.optimization.normalize_once:
-            judgement = self._compiled_judge(images, labels)
-        else:
-            # A compiled pass must not change in place what the backward pass of the last one needs.
-            with normalized_once(self.discriminator):
-                judgement = self._compiled_judge(images, labels)
-        return judgement._replace(logits=as_float(judgement.logits))
-
-    def _objectives(self) -> Iterator[tuple[str, AuxiliaryObjective]]:
-        for name, objective in self.auxiliary.items():
-            assert isinstance(objective, AuxiliaryObjective)
-            yield name, objective
-
-    def _augmented(self, images: Tensor, noise: Noise) -> Tensor:
-        for augment in self.augment.values():
-            images = augment(images, noise)
-        return images
-
-
-class _Batch(NamedTuple):
-    """What one update is made from, or a part of it."""
-
-    latents: Tensor
-    real: Tensor
-    fake: Tensor | None
-    """`None` where they are still to be made."""
-    labels: Tensor | None
-    noise: Noise
-
-    def parts(self, num: int) -> "list[_Batch]":
-        """Splits all images, and what is drawn for them, into equal parts."""
-        tensors = [(None,) * num if tensor is None else tensor.chunk(num) for tensor in self[:4]]
-        return [_Batch(*part) for part in zip(*tensors, self.noise.parts(num), strict=True)]
-
-
-def _logits(judgement: Judgement | None) -> Tensor:
-    assert judgement is not None
-    return judgement.logits
-
-
-def _means(scalars: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Averages the scalars of micro-batches, detached."""
-    if len(scalars) == 1:
-        return {name: value.detach() for name, value in scalars[0].items()}
-    return {name: torch.stack([part[name].detach() for part in scalars]).mean() for name in scalars[0]}
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Keeps gradients out of the network's parameters, not out of its input."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
+    @contextmanager
+    def _frozen(self, player: Player) -> Iterator[None]:
+        """Keeps gradients out of a player's parameters, not out of what goes through its networks."""
+        parameters = self.trained.get(player, [])
         for parameter in parameters:
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+
+
+def _logged(name: str, player: Player, game: str) -> str:
+    """Returns the key that a term is logged under; the first game has no suffix."""
+    key = name if name == "penalty" else f"{player[0]}_{name}"
+    return f"{key}_{game}" if game else key

@@ -16,15 +16,22 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from ganlab.interfaces import Balance, Constraint, Generator
-from ganlab.modalities.images import horizontal_flip, to_float
+from ganlab.interfaces import (
+    PLAYERS,
+    Balance,
+    Constraint,
+    Discriminator,
+    Generator,
+    ImageData,
+    Player,
+    Task,
+)
 from ganlab.noise import Noise, mix, seed_global
+from ganlab.training.batches import BatchMaker
 from ganlab.training.ema import GeneratorEMA
+from ganlab.training.requests import HeldOutRequests
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-
-GRAPH_MODES = ("reduce-overhead", "max-autotune")
-"""Modes of `torch.compile` that record CUDA graphs on a GPU."""
 
 Curve = Callable[[int], Any]
 """A number, or a list of them, as a function of `g_step`."""
@@ -55,13 +62,6 @@ class Optimization:
         max_grad_norm_generator, max_grad_norm_discriminator: clip the gradient's norm over the network; `None`: no.
         constraint: applied to D after each of its updates; `None` for none. It has prepared D already.
         balance: decides before each D update whether it is made; `None`: always.
-        top_k: share, in (0, 1], of the fakes that G learns from: those with the largest logits, or mean logits of a map
-            (Sinha et al., 2020, arXiv 2002.06224). Auxiliary terms see all fakes.
-        micro_batches: parts that a batch goes through the networks in, one after the other, before an update: less
-            memory, the same gradient, but for what looks at a whole batch (batch norm, some losses): it sees a part.
-        joint_pass: D judges real and fake images as one batch; what looks at a batch, and the power iterations of
-            spectral norm, then differ.
-        normalize_once: one power iteration of D's spectral norm for an update, not one for each time that D is called.
         curves: options of an optimiser (`lr`, `betas`, ...) that change through training, by the optimiser's name.
     """
 
@@ -73,10 +73,6 @@ class Optimization:
     max_grad_norm_discriminator: float | None = None
     constraint: Constraint | None = None
     balance: Balance | None = None
-    top_k: float = 1.0
-    micro_batches: int = 1
-    joint_pass: bool = False
-    normalize_once: bool = False
     curves: Mapping[str, Mapping[str, Curve]] = field(default_factory=dict)
 
     def optimizer(self, name: str) -> OptimizerFactory:
@@ -112,47 +108,58 @@ class GenerativeModule(pl.LightningModule, ABC):
     iteration depends on, so that a continued run equals one that was never interrupted.
 
     Args:
-        generator: maps latents to images.
+        task: the networks.
         optimization: optimisers, schedule, clipping.
-        ema: running average of G's weights, updated after each G step; `None` for none.
-        flip_real: mirror each real image with probability 1/2 (the data set's own augmentation).
-        channels_last: memory layout of images and convolutions.
+        ema: running average of the generators that answer, updated after each G step; `None` for none.
+        batches: makes what an update is made from.
         seed: of all that is random in training.
     """
 
     def __init__(
         self,
-        generator: Generator,
+        task: Task,
         optimization: Optimization,
         ema: GeneratorEMA | None,
-        flip_real: bool,
-        channels_last: bool,
+        batches: BatchMaker,
         seed: int,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.generator = generator
+        self.task = task
         self.optimization = optimization
         self.ema = ema
-        self.flip_real = flip_real
+        self.batches = batches
         self.seed = seed
         self.scheduled_numbers: list[ScheduledNumber] = []
         self.counters = Counters()
         self.unlogged: dict[str, Tensor] = {}
         """The last value of each scalar since the last line of the log, on its device. Checkpoints carry them, so that
         a resumed run writes the line that the uninterrupted one would have written."""
-        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self._records_graphs = False
+        self.held_out: Callable[[], ImageData] | None = None
+        """Reads the split that requests are made from, where they are made from samples."""
+        self.trained: dict[Player, list[nn.Parameter]] = {}
+        """What each player updates; known once the optimisers are made."""
 
     @property
-    @abstractmethod
+    def generator(self) -> Generator:
+        """The generator of the first direction."""
+        return self.task.generator(self.task.directions[0])
+
+    @property
+    def discriminator(self) -> Discriminator:
+        """The discriminator of the first game."""
+        return cast(Discriminator, self.task.discriminators[self.task.directions[0]])
+
+    @property
     def networks(self) -> dict[str, nn.Module]:
-        """The networks that are trained, by name."""
+        """The networks that are trained, by the names in checkpoints."""
+        return {**self.task.networks("generator"), **self.task.networks("discriminator")}
 
     @property
-    @abstractmethod
-    def optimized(self) -> dict[str, list[nn.Module]]:
-        """What each optimiser updates, by the optimiser's name, in the order of `configure_optimizers`."""
+    def optimized(self) -> dict[Player, list[nn.Module]]:
+        """What each optimiser updates, by player, in the order of `configure_optimizers`: D's update comes first."""
+        networks = {player: list(self.task.networks(player).values()) for player in PLAYERS}
+        return {player: owned for player, owned in networks.items() if owned}
 
     @property
     def memories(self) -> dict[str, nn.Module]:
@@ -162,7 +169,25 @@ class GenerativeModule(pl.LightningModule, ABC):
     @property
     def sampling_generator(self) -> Generator:
         """The generator that samples and scores are made with: the average where there is one."""
-        return cast(Generator, self.ema.generator) if self.ema is not None else self.generator
+        if self.ema is None:
+            return self.generator
+        averaged = self.ema.generator
+        return cast(
+            Generator, averaged[self.task.directions[0]] if isinstance(averaged, nn.ModuleDict) else averaged
+        )
+
+    def meet(self, normalize: Callable[[Tensor], Tensor], held_out: Callable[[], ImageData]) -> None:
+        """Gets to know the data: how stored samples are normalised, and where those lie that training does not see."""
+        self.batches.normalize = normalize
+        self.held_out = held_out
+
+    def requests(self, purpose: str, seed: int) -> HeldOutRequests | None:
+        """Returns what a fixed list of requests asks for; `None` where noise, and classes in turn, are all there is."""
+        if not (self.task.asks_for_samples or self.batches.condition is not None):
+            return None
+        assert self.held_out is not None, "train.py says where held-out samples come from"
+        direction = self.task.directions[0]
+        return HeldOutRequests(self.task, self.batches, self.held_out(), seed, purpose, direction)
 
     def compile_networks(self, mode: str) -> None:
         """Compiles the networks for training, in place; their parameters stay what they are.
@@ -172,12 +197,11 @@ class GenerativeModule(pl.LightningModule, ABC):
         """
         # What traces a network looks whether latents and normalised weights, which come from elsewhere, have gradients.
         warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
-        self._records_graphs = mode in GRAPH_MODES
         self._compile(mode)
 
+    @abstractmethod
     def _compile(self, mode: str) -> None:
-        for network in self.networks.values():
-            network.compile(mode=mode)
+        """Compiles the networks, in the way in which the step calls them."""
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Returns parameters and buffers of the networks, the average and the memories, by name."""
@@ -194,11 +218,13 @@ class GenerativeModule(pl.LightningModule, ABC):
         """Makes the optimisers; `initial_lr` keeps the rate that the schedule multiplies."""
         optimizers = []
         for name, networks in self.optimized.items():
-            trained = [p for network in networks for p in network.parameters() if p.requires_grad]
-            optimizers.append(self.optimization.optimizer(name)(trained))
-        for optimizer in optimizers:
+            self.trained[name] = [p for network in networks for p in network.parameters() if p.requires_grad]
+            optimizer = self.optimization.optimizer(name)(self.trained[name])
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
+                if "betas" in group and (lazy := self.lazy_factor(name)) != 1:
+                    group["betas"] = tuple(beta**lazy for beta in group["betas"])
+            optimizers.append(optimizer)
         return optimizers
 
     def settings(self) -> dict[str, float]:
@@ -252,7 +278,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         if self.ema is not None and state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
         elif self.ema is not None:  # an average that the run had not before begins with its present weights
-            self.ema.generator.load_state_dict(state["generator"])
+            self.ema.generator.load_state_dict(self.task.answering().state_dict())
         for name, optimizer in zip(self.optimized, self.trainer.optimizers, strict=True):
             optimizer.load_state_dict(state["optimizers"][name])
         for name, part in self.memories.items():
@@ -260,30 +286,26 @@ class GenerativeModule(pl.LightningModule, ABC):
         if state["scaler"]:
             self.trainer.precision_plugin.load_state_dict(state["scaler"])
 
-    def _begin_iteration(self) -> list[LightningOptimizer]:
-        """Gives every scheduled number its value, reseeds the global generator (dropout), returns the optimisers."""
+    def _begin_iteration(self) -> None:
+        """Gives every scheduled number its value, and reseeds the global generator (dropout)."""
         seed_global(mix(self.seed, "global", self.counters.g_step, self.global_rank), self.device)
         for number in self.scheduled_numbers:
             number.update(self.counters.g_step)
+        factor = self.optimization.schedule(self.counters.g_step)
+        for player in self.optimized:
+            for group in self._optimizer(player).param_groups:
+                for option, curve in self.optimization.curves.get(player, {}).items():
+                    group["initial_lr" if option == "lr" else option] = curve(self.counters.g_step)
+                group["lr"] = group["initial_lr"] * factor * self.lazy_factor(player)
+
+    def lazy_factor(self, player: Player) -> float:
+        """Returns c = k / (k + 1) where a player's lazy terms, every k updates, have steps of their own, else 1."""
+        return 1.0
+
+    def _optimizer(self, player: Player) -> LightningOptimizer:
         optimizers = self.optimizers()
         # Lightning returns a single optimiser bare.
-        listed = cast(list[LightningOptimizer], optimizers if isinstance(optimizers, list) else [optimizers])
-        factor = self.optimization.schedule(self.counters.g_step)
-        for name, optimizer in zip(self.optimized, listed, strict=True):
-            for group in optimizer.param_groups:
-                for option, curve in self.optimization.curves.get(name, {}).items():
-                    group["initial_lr" if option == "lr" else option] = curve(self.counters.g_step)
-                group["lr"] = group["initial_lr"] * factor
-        return listed
-
-    def _begin_update(self) -> None:
-        """Gives CUDA graphs, where they are recorded, the memory of the last update's results.
-
-        Unless told where an update begins, torch takes back what a compiled pass without gradients returned when the
-        next pass begins: D's over the reals would overwrite the fakes. What outlives its update is a copy.
-        """
-        if self._records_graphs:
-            torch.compiler.cudagraph_mark_step_begin()
+        return optimizers[list(self.trained).index(player)] if isinstance(optimizers, list) else optimizers
 
     def _end_iteration(self, batch_size: int) -> None:
         """Counts, averages G's weights, and makes running statistics the same on all ranks."""
@@ -293,17 +315,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         if self.trainer.world_size > 1:
             _average_buffers(self.networks.values(), self.trainer.world_size)
         if self.ema is not None:
-            self.ema.update(self.generator, num_images, self.counters.g_step * num_images)
-
-    def _real_sub_batches(self, images: Tensor) -> list[Tensor]:
-        """Brings the batch to training's range and layout, in `n_critic` parts, flipped where the data ask for it."""
-        images = to_float(images).contiguous(memory_format=self._memory_format)
-        parts = list(images.chunk(self.optimization.n_critic))
-        if self.flip_real:
-            for place, part in enumerate(parts):
-                noise = self._noise("flip", self._count(place))
-                parts[place] = horizontal_flip(part, noise.uniform(len(part)) < 0.5)
-        return parts
+            self.ema.update(self.task.answering(), num_images, self.counters.g_step * num_images)
 
     def _count(self, place: int) -> int:
         """Numbers the sub-batches of a run."""

@@ -6,18 +6,10 @@ from typing import Any
 from torch import nn
 
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import (
-    AdversarialLoss,
-    Augment,
-    AuxiliaryObjective,
-    Balance,
-    Constraint,
-    Penalty,
-    VariationalLoss,
-)
+from ganlab.interfaces import Balance, Constraint, Part
 from ganlab.training.generative import GenerativeModule
 
-_KINDS = (AdversarialLoss, Augment, AuxiliaryObjective, Balance, Constraint, Penalty, VariationalLoss)
+_KINDS = (Part, Balance, Constraint)
 
 
 class UnsavedNumbers:

@@ -1,16 +1,16 @@
 """AC-GAN's classification term against its formula."""
 
 import math
-from dataclasses import replace
 from typing import cast
 
 import pytest
 import torch
+from playing import played, weighted
 from torch import Tensor
 
 from ganlab.auxiliary.classifier import AuxiliaryClassifier
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator, Judgement, Update
+from ganlab.interfaces import Discriminator, Game, Generator, Judgement
 
 REAL_SCORES = [[1.0, -1.0, 0.5], [0.0, 2.0, 0.0]]
 FAKE_SCORES = [[0.5, 0.5, 0.0], [-1.0, 0.0, 3.0]]
@@ -21,9 +21,9 @@ def judged(scores: list[list[float]]) -> Judgement:
     return Judgement(torch.zeros(2), class_logits=torch.tensor(scores, requires_grad=True))
 
 
-def update(real: Judgement | None, fake: Judgement, labels: Tensor | None) -> Update:
+def update(real: Judgement | None, fake: Judgement, labels: Tensor | None) -> Game:
     nobody = cast(Generator, None), cast(Discriminator, None)
-    return Update(*nobody, torch.zeros(2, 1), torch.zeros(2), torch.zeros(2), labels, real, fake)
+    return played(*nobody, torch.zeros(2, 1), torch.zeros(2), torch.zeros(2), labels, real, fake)
 
 
 def surprise(scores: list[list[float]]) -> float:
@@ -40,10 +40,9 @@ def test_closed_form() -> None:
     both = update(judged(REAL_SCORES), judged(FAKE_SCORES), torch.tensor(LABELS))
     objective = AuxiliaryClassifier(weight=0.5)
     expected = 0.5 * (surprise(REAL_SCORES) + surprise(FAKE_SCORES))
-    assert objective.discriminator_term(both).item() == pytest.approx(expected)
-    of_generator = objective.generator_term(replace(both, real_judgement=None))
+    assert weighted(objective, both, "discriminator").item() == pytest.approx(expected)
+    of_generator = weighted(objective, update(None, both.fake_judgements[0], both.condition), "generator")
     assert of_generator.item() == pytest.approx(0.5 * surprise(FAKE_SCORES))
-    assert not objective.generator_needs_real
 
 
 def test_g_learns_to_be_recognised() -> None:

@@ -5,11 +5,12 @@ from typing import Any, cast
 
 import pytest
 import torch
+from playing import played
 from torch import Tensor
 
 from ganlab.auxiliary.codes import Codes
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Judgement, Update
+from ganlab.interfaces import Discriminator, Game, Judgement
 from ganlab.models.infogan import InfoGANGenerator
 
 # Noise, a code of two values, a code of three, two continuous ones.
@@ -17,14 +18,14 @@ LATENTS = [[0.9, 0, 1, 1, 0, 0, 0.5, -0.25], [-0.7, 1, 0, 0, 0, 1, -1.0, 0.0]]
 READ = [[0.2, 1.0, 0.3, -0.4, 0.1, 0.25, 0.5], [-0.5, 0.6, 2.0, 0.0, -1.0, -0.5, 1.0]]
 
 
-def update(codes: Tensor | None, generator: Any = None) -> Update:
+def update(codes: Tensor | None, generator: Any = None) -> Game:
     torch.manual_seed(0)
     generator = generator or InfoGANGenerator(
         latent_dim=8, channels=1, image_size=32, image_channels=1, categories=[2, 3], num_continuous=2
     )
     judgement = Judgement(torch.zeros(2), codes=codes)
     images = torch.zeros(2, 1, 32, 32)
-    return Update(
+    return played(
         generator, cast(Discriminator, None), torch.tensor(LATENTS), images, images, None, None, judgement
     )
 
@@ -56,7 +57,7 @@ def test_codes_of_the_generators_own_draw() -> None:
     codes = latents[:, 1:].clone()
     codes[:, :5] = 100 * codes[:, :5]  # sure of the right value
     read = Judgement(torch.zeros(2), codes=codes)
-    drawn = Update(given.generator, given.discriminator, latents, given.real, given.fake, None, None, read)
+    drawn = played(given.generator, given.discriminator, latents, given.real, given.fake, None, None, read)
     term = Codes(categorical_weight=1.0, continuous_weight=1.0).generator_term(drawn)
     assert term.item() == pytest.approx(math.log(2 * math.pi))
 

@@ -4,12 +4,13 @@ from typing import Any, cast
 
 import pytest
 import torch
+from playing import played, weighted
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from ganlab.auxiliary.conditioning_divergence import ConditioningDivergence
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Judgement, Update
+from ganlab.interfaces import Discriminator, Game, Judgement
 
 
 class Told(nn.Module):
@@ -24,11 +25,11 @@ class Told(nn.Module):
         return mean[labels], log_variance[labels]
 
 
-def update(generator: Any, labels: list[int]) -> Update:
+def update(generator: Any, labels: list[int]) -> Game:
     images = torch.zeros(len(labels))
     latents = torch.zeros(len(labels), 1)
     nobody = cast(Discriminator, None)
-    return Update(
+    return played(
         generator, nobody, latents, images, images, torch.tensor(labels), None, Judgement(torch.zeros(1))
     )
 
@@ -38,7 +39,7 @@ def test_closed_form() -> None:
     torch.manual_seed(0)
     mean, log_variance = torch.randn(2, 5), torch.randn(2, 5)
     labels = [1, 0, 1]
-    term = ConditioningDivergence(weight=0.3).generator_term(update(Told(mean, log_variance), labels))
+    term = weighted(ConditioningDivergence(weight=0.3), update(Told(mean, log_variance), labels), "generator")
     standard = Normal(torch.zeros(5), torch.ones(5))
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), standard)[labels].sum(1).mean()
     assert term.item() == pytest.approx(0.3 * expected.item(), rel=1e-5)

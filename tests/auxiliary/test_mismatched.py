@@ -5,11 +5,12 @@ from typing import cast
 
 import pytest
 import torch
+from playing import played, weighted
 from torch import Tensor
 
 from ganlab.auxiliary.mismatched import Mismatched
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator, Judgement, Update
+from ganlab.interfaces import Discriminator, Game, Generator, Judgement
 
 
 class Sum(Discriminator):
@@ -20,11 +21,11 @@ class Sum(Discriminator):
         return images.flatten() + 10 * labels
 
 
-def update(labels: Tensor | None) -> Update:
+def update(labels: Tensor | None) -> Game:
     real = torch.tensor([-20.0, -10.0, 0.5]).view(3, 1, 1, 1).requires_grad_()
     fake = torch.full((3, 1, 1, 1), 99.0)
     nobody = cast(Generator, None)
-    return Update(nobody, Sum(), torch.zeros(3, 1), real, fake, labels, None, Judgement(torch.zeros(3)))
+    return played(nobody, Sum(), torch.zeros(3, 1), real, fake, labels, None, Judgement(torch.zeros(3)))
 
 
 def softplus(logit: float) -> float:
@@ -33,9 +34,8 @@ def softplus(logit: float) -> float:
 
 def test_closed_form() -> None:
     """Catches fake images for real ones, labels not moved, a flipped sign, pairs of the same class counted."""
-    term = Mismatched(weight=0.5).discriminator_term(update(torch.tensor([0, 2, 2])))
+    term = weighted(Mismatched(weight=0.5), update(torch.tensor([0, 2, 2])), "discriminator")
     # Moved by one: 2, 0, 2; the last is its own label and does not count.
-    assert term is not None
     assert term.item() == pytest.approx(0.5 * (softplus(-20 + 20) + softplus(-10.0)) / 3)
 
 

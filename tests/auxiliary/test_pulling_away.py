@@ -5,18 +5,19 @@ from typing import cast
 
 import pytest
 import torch
+from playing import played, weighted
 from torch import Tensor
 
 from ganlab.auxiliary.pulling_away import PullingAway
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator, Judgement, Update
+from ganlab.interfaces import Discriminator, Game, Generator, Judgement
 
 
-def update(features: Tensor | None) -> Update:
+def update(features: Tensor | None) -> Game:
     nobody = cast(Generator, None), cast(Discriminator, None)
     images = torch.zeros(1)
     judgement = Judgement(torch.zeros(1), features)
-    return Update(*nobody, torch.zeros(1, 1), images, images, None, None, judgement)
+    return played(*nobody, torch.zeros(1, 1), images, images, None, None, judgement)
 
 
 def cosine(first: list[float], second: list[float]) -> float:
@@ -28,7 +29,7 @@ def test_closed_form() -> None:
     """Catches a missing square, the diagonal left in, rows not normalised, N^2 for N (N - 1)."""
     rows = [[1.0, 2.0, -1.0], [0.5, -3.0, 0.0], [4.0, 1.0, 1.0]]
     pairs = [cosine(rows[i], rows[j]) ** 2 for i in range(3) for j in range(3) if i != j]
-    term = PullingAway(weight=0.1).generator_term(update(torch.tensor(rows)))
+    term = weighted(PullingAway(weight=0.1), update(torch.tensor(rows)), "generator")
     assert term.item() == pytest.approx(0.1 * sum(pairs) / 6, rel=1e-5)
 
 

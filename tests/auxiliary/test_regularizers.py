@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from playing import played, weighted
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -12,8 +13,9 @@ from ganlab.auxiliary.feature_matching import FeatureMatching
 from ganlab.auxiliary.historical_averaging import HistoricalAveraging
 from ganlab.auxiliary.orthogonal import OrthogonalRegularization
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator, Judgement, Update
+from ganlab.interfaces import Discriminator, Game, Generator, Judgement
 from ganlab.layers.spectral_norm import SpectralNorm
+from ganlab.tasks.generation import Generation
 
 
 class Layers(Generator):
@@ -50,10 +52,10 @@ def update(
     discriminator: Discriminator | None = None,
     real: Judgement | None = None,
     fake: Judgement | None = None,
-) -> Update:
+) -> Game:
     images = torch.zeros(2, 1, 1, 1)
     judged = fake or Judgement(torch.zeros(2))
-    return Update(
+    return played(
         generator or Layers(),
         discriminator or Scalar(),
         torch.zeros(2, 3),
@@ -79,8 +81,7 @@ def test_orthogonal() -> None:
         + overlaps(list(generator.conv.weight))
         + overlaps([ups[2 * group : 2 * group + 2, out] for group in range(2) for out in range(3)])
     )
-    term = OrthogonalRegularization(0.3).generator_term(update(generator))
-    assert term is not None
+    term = weighted(OrthogonalRegularization(0.3), update(generator), "generator")
     assert term.item() == pytest.approx(0.3 * expected, rel=1e-5)
     term.backward()
     for name, parameter in generator.named_parameters():
@@ -128,13 +129,13 @@ def test_feature_matching() -> None:
     fake = torch.tensor([[0.0, 1.0], [4.0, 0.0], [2.0, 0.5]], dtype=torch.float64, requires_grad=True)
     logits = torch.zeros(3)
     objective = FeatureMatching(0.5)
-    term = objective.generator_term(update(real=Judgement(logits, real), fake=Judgement(logits, fake)))
-    assert term is not None
+    term = weighted(
+        objective, update(real=Judgement(logits, real), fake=Judgement(logits, fake)), "generator"
+    )
     assert term.dtype == torch.float64
     assert term.item() == pytest.approx(0.5 * ((3 - 2) ** 2 + (3 - 0.5) ** 2))
     (gradient,) = torch.autograd.grad(term, fake)
     torch.testing.assert_close(gradient, torch.tensor([[-1.0, -2.5]] * 3, dtype=torch.float64) / 3)
-    assert objective.generator_needs_real
     assert objective.discriminator_term(update()) is None
 
 
@@ -158,8 +159,7 @@ def test_drift() -> None:
     """Catches fake logits for real ones, the square of a mean, a term for G."""
     real = Judgement(torch.tensor([1.0, -3.0], requires_grad=True))
     seen = update(real=real, fake=Judgement(torch.tensor([7.0, 7.0])))
-    term = Drift(0.1).discriminator_term(seen)
-    assert term is not None
+    term = weighted(Drift(0.1), seen, "discriminator")
     assert term.item() == pytest.approx(0.1 * (1 + 9) / 2)
     assert term.requires_grad
     assert Drift(0.1).generator_term(seen) is None
@@ -168,7 +168,7 @@ def test_drift() -> None:
 def _historical() -> tuple[HistoricalAveraging, Layers, Scalar]:
     generator, discriminator = Layers(), Scalar()
     objective = HistoricalAveraging(0.5)
-    objective.prepare(generator, discriminator)
+    objective.prepare(Generation({"main": generator}, {"main": discriminator}))
     return objective, generator, discriminator
 
 
@@ -179,18 +179,17 @@ def test_historical_averaging() -> None:
     for count, theta in enumerate(path, 1):
         with torch.no_grad():
             discriminator.scale.copy_(theta)
-        term = objective.discriminator_term(update(generator, discriminator))
-        assert term is not None
+        term = weighted(objective, update(generator, discriminator), "discriminator")
         distance = theta - path[:count].mean(0)
         assert term.item() == pytest.approx(0.5 * distance.square().sum().item(), abs=1e-6)
         (gradient,) = torch.autograd.grad(term, discriminator.scale)
         torch.testing.assert_close(gradient, distance)
-    of_generator = objective.generator_term(update(generator, discriminator))
+    of_generator = weighted(objective, update(generator, discriminator), "generator")
     assert of_generator is not None
     assert of_generator.item() == 0
     with torch.no_grad():
         generator.conv.weight.add_(1.0)
-    of_generator = objective.generator_term(update(generator, discriminator))
+    of_generator = weighted(objective, update(generator, discriminator), "generator")
     assert of_generator is not None
     assert of_generator.item() == pytest.approx(0.5 * generator.conv.weight.numel() * 0.25, rel=1e-4)
 

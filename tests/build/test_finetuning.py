@@ -341,7 +341,7 @@ def test_patterns_that_are_refused(patterns: list[str], says: str) -> None:
 
 def test_an_autoencoder_has_no_discriminator_to_freeze() -> None:
     """Catches a value that is recorded and not used."""
-    with pytest.raises(ConfigurationError, match=r"freeze\.discriminator: model=vae has none"):
+    with pytest.raises(ConfigurationError, match=r"freeze\.discriminator: model=vae has no discriminator"):
         make(*VAE, "freeze.discriminator=[layers.0]")
     module = make(*VAE, "freeze.generator=[layers.0]")
     assert not module.generator.get_parameter("layers.0.weight").requires_grad

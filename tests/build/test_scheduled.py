@@ -50,16 +50,15 @@ def test_every_kind_of_part() -> None:
         "+schedules.top_k=[[0,1],[100,0.5]]",
     )
     begin(module, 25)
-    assert module.penalty is not None
     assert module.ema is not None
     found = (
-        module.penalty.weight,
+        module.terms["penalty"].weight,
         module.ema.half_life_images,
         vars(module.augment["flip"])["probability"],
         vars(module.loss)["real_target"],
-        module.optimization.top_k,
-        vars(module.auxiliary["feature_matching"])["weight"],
-        vars(module.auxiliary["drift"])["weight"],  # not scheduled
+        module.loss.top_k,
+        vars(module.terms["feature_matching"])["weight"],
+        vars(module.terms["drift"])["weight"],  # not scheduled
         vars(module.optimization.balance)["max_accuracy"],
         vars(module.optimization.constraint)["bound"],
     )
@@ -86,8 +85,7 @@ def test_a_curve_of_ones_own() -> None:
     curve = "{_target_: ganlab.training.curves.Keyframes, points: [[0,1],[2,100]], easing: exponential}"
     module = make("penalty=r1", f"+schedules.penalty.weight={curve}")
     begin(module, 1)
-    assert module.penalty is not None
-    assert module.penalty.weight == pytest.approx(10)
+    assert module.terms["penalty"].weight == pytest.approx(10)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +134,7 @@ def test_values_are_those_of_the_iteration_that_begins() -> None:
     seen = []
     for g_step in (0, 1, 7):
         begin(module, g_step)
-        assert module.penalty is not None
-        seen.append(module.penalty.weight)
+        seen.append(module.terms["penalty"].weight)
     assert seen == pytest.approx([0, 1, 7])
 
 

@@ -43,9 +43,11 @@ def draw_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawing: Drawing,
     """Draws samples at g_step 5."""
     run, told = RunFolder(tmp_path), Told()
     run.samples.mkdir(exist_ok=True)
-    monkeypatch.setattr(samples, "Sampler", lambda *_: lambda first, last: made[first:last])
+    monkeypatch.setattr(samples, "Sampler", lambda *_, **__: lambda first, last: made[first:last])
     callback = Samples(run, told, 0, None, len(made), drawing, {})
-    module: Any = SimpleNamespace(counters=SimpleNamespace(g_step=5), sampling_generator=None, ema=None)
+    module: Any = SimpleNamespace(
+        counters=SimpleNamespace(g_step=5), requests=lambda *_: None, sampling_generator=None, ema=None
+    )
     trainer: Any = SimpleNamespace(is_global_zero=True)
     callback._draw(trainer, module)
     callback._draw(trainer, module)  # of the same moment: nothing new

@@ -124,9 +124,10 @@ def test_discriminator_that_wins_is_seen(tmp_path: Path, monkeypatch: pytest.Mon
     """D's loss is held at 0 and its margin wide. Catches a missing patience and a line per log line."""
     original = GANModule._discriminator_step
 
-    def winning(self: GANModule, *arguments: Any) -> dict[str, Tensor]:
-        one = torch.ones(())
-        return {**original(self, *arguments), "d_loss": 0 * one, "d_real": 9 * one, "d_fake": -9 * one}
+    def winning(self: GANModule, batch: Any, noise: Any, scalars: dict[str, Tensor]) -> Any:
+        records, one = original(self, batch, noise, scalars), torch.ones(())
+        scalars |= {"d_loss": 0 * one, "d_real": 9 * one, "d_fake": -9 * one}
+        return records
 
     monkeypatch.setattr(GANModule, "_discriminator_step", winning)
     run(tmp_path / "run", *POINTS, "budget.g_steps=45")
@@ -139,10 +140,11 @@ def test_a_second_fall_is_reported_again(tmp_path: Path, monkeypatch: pytest.Mon
     """D wins, recovers for an iteration, and wins again. Catches a kind that is reported once a run."""
     original = GANModule._discriminator_step
 
-    def winning(self: GANModule, *arguments: Any) -> dict[str, Tensor]:
+    def winning(self: GANModule, batch: Any, noise: Any, scalars: dict[str, Tensor]) -> Any:
         loss = torch.full((), 1.0 if self.counters.g_step == 24 else 0.0)
-        one = torch.ones(())
-        return {**original(self, *arguments), "d_loss": loss, "d_real": 9 * one, "d_fake": -9 * one}
+        records, one = original(self, batch, noise, scalars), torch.ones(())
+        scalars |= {"d_loss": loss, "d_real": 9 * one, "d_fake": -9 * one}
+        return records
 
     monkeypatch.setattr(GANModule, "_discriminator_step", winning)
     run(tmp_path / "run", *POINTS, "budget.g_steps=50")

@@ -54,16 +54,16 @@ def test_a_key_that_is_added_later_changes_neither_name_nor_identity(later: Path
     """Catches: an identity that is a list of all keys, so that each new one orphans all runs."""
     old = compose_config("penalty=r1", "model=sngan", "callbacks=none")
     before, name = identity(old), default_run_name(old)
-    (later / "condition").mkdir()
-    (later / "condition" / "none.yaml").write_text("{}\n")
-    (later / "task").mkdir()
-    (later / "task" / "generation.yaml").write_text(
-        "_target_: ganlab.losses.hinge.Hinge\nsize: ${data.image_size}\ninner: { _target_: ganlab.training.ema.X }\n"
+    (later / "weather").mkdir()
+    (later / "weather" / "none.yaml").write_text("{}\n")
+    (later / "court").mkdir()
+    (later / "court" / "generation.yaml").write_text(
+        "_target_: ganlab.losses.hinge.Court\nsize: ${data.image_size}\ninner: { _target_: ganlab.training.ema.X }\n"
     )
     root = later / "train.yaml"
     root.write_text(
         root.read_text().replace(
-            "  - loss: nonsaturating", "  - task: generation\n  - condition: none\n  - loss: nonsaturating"
+            "  - loss: nonsaturating", "  - court: generation\n  - weather: none\n  - loss: nonsaturating"
         )
     )
     add(root, "freeze: { generator: [], discriminator: [] }")
@@ -77,9 +77,9 @@ def test_a_key_that_is_added_later_changes_neither_name_nor_identity(later: Path
     new = {
         **old,
         "freeze": {"generator": [], "discriminator": []},
-        "condition": {},
-        "task": {
-            "_target_": "ganlab.losses.hinge.Hinge",
+        "weather": {},
+        "court": {
+            "_target_": "ganlab.losses.hinge.Court",
             "size": old["data"]["image_size"],
             "inner": {"_target_": "ganlab.training.ema.X"},
         },
@@ -272,12 +272,12 @@ def test_a_moved_class_is_found_by_whatever_reads_it(monkeypatch: pytest.MonkeyP
     assert moved.current_target("ganlab.others.X") == "ganlab.others.X"  # no part of a name
     assert type(build("loss", {"_target_": old})).__name__ == "Hinge"
     today = compose_config("loss=hinge")
-    before = {**today, "loss": {"_target_": old}}
+    before = {**today, "loss": {**today["loss"], "_target_": old}}
     assert identity(before) == identity(today)
     assert default_run_name(before) == default_run_name(today)
     assert with_later_keys(before) == today
     assert complete(parse_config(yaml.safe_dump(before).encode())) == dict(flatten(today))
-    assert compose_config("loss=hinge", f"loss._target_={old}")["loss"] == {"_target_": new}  # one's own YAML
+    assert compose_config("loss=hinge", f"loss._target_={old}")["loss"]["_target_"] == new  # one's own YAML
     check_trusted(before, ("ganlab.", "torch.optim."))
     for path in (KEPT / "export").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

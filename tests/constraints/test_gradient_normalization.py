@@ -79,7 +79,7 @@ def test_without_gradients(images: Tensor) -> None:
         judgement = normalized.judge(images)
     torch.testing.assert_close(judgement.logits, expected.detach())
     assert judgement.features is not None
-    assert not any(part.requires_grad for part in judgement if part is not None)
+    assert not any(part.requires_grad for part in judgement if isinstance(part, Tensor))
     assert not images.requires_grad
     assert expected.requires_grad
 

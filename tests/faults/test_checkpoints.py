@@ -180,7 +180,7 @@ def test_file_of_another_kind_is_refused(tmp_path: Path, payload: Any) -> None:
     """Catches a file of an older version, or of another program, taken for a checkpoint."""
     torch.save(payload, tmp_path / "last.ckpt")
     with pytest.raises(
-        DataError, match=r"last\.ckpt: cannot be read \(not a ganlab checkpoint of format 2\)"
+        DataError, match=r"last\.ckpt: cannot be read \(not a ganlab checkpoint of format 3\)"
     ):
         load_checkpoint(tmp_path / "last.ckpt")
 

@@ -53,12 +53,12 @@ def hurt_before_an_iteration(
 
 
 HURTS: dict[str, tuple[Callable[[GANModule, tuple[Tensor, Any]], None], str]] = {
-    "real batch": (lambda module, batch: spoil(batch[0]), "d_loss, d_real, "),
+    "real batch": (lambda module, batch: spoil(batch[0]), "d_real, d_loss, "),
     "D weight": (
         lambda module, batch: spoil(next(module.discriminator.parameters())),
-        "d_loss, d_real, d_fake, ",
+        "d_real, d_fake, d_loss, ",
     ),
-    "G weight": (lambda module, batch: spoil(next(module.generator.parameters())), "d_loss, d_fake, "),
+    "G weight": (lambda module, batch: spoil(next(module.generator.parameters())), "d_fake, d_loss, "),
 }
 
 

@@ -9,8 +9,10 @@ import yaml
 
 from ganlab.cli import compose_config
 from ganlab.metrics.directions import agreed, better, better_of, cost, is_meant
+from ganlab.metrics.lpips import LPIPS
 from ganlab.metrics.metric import Estimate, GeneratorMetric
 from ganlab.metrics.ms_ssim import MSSSIM
+from ganlab.metrics.paired import PairedMetric
 from ganlab.metrics.probe import GeneratorProbe, ProbeContext
 from ganlab.metrics.skipping import SkipInapplicable
 from ganlab.runs.comparison import compare, find_runs
@@ -91,6 +93,14 @@ def shipped() -> dict[str, dict[str, Any]]:
     return nodes
 
 
+def unweighted() -> LPIPS:
+    """LPIPS of no network: a metric that is only asked for its keys needs no weights."""
+    distance = LPIPS.__new__(LPIPS)
+    distance.name = "lpips"
+    distance.weights_sha256 = ""
+    return distance
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_metric_says_its_direction_and_its_keys(name: str) -> None:
     """Catches: a metric that declares nothing, keys that `scores` does not return, a direction that is turned round.
@@ -101,10 +111,17 @@ def test_every_shipped_metric_says_its_direction_and_its_keys(name: str) -> None
 
     node = {**shipped()[name]}
     node.pop("distance", None)
+    if name == "mel_l1":
+        node["sample_rate"] = 22050  # of the data
     if name == "modes":
         node["source"] = None
-    metric = build(f"metrics.{name}", node)
+    given = {"distance": unweighted()} if name == "lpips" else {}
+    metric = build(f"metrics.{name}", node, **given)
     if isinstance(metric, SkipInapplicable):
+        return
+    if isinstance(metric, PairedMetric):  # younger than lines without a direction
+        assert metric.higher_is_better == (name in ("psnr", "psnr_hole", "ssim"))
+        assert all(re.search(r"2k_test$", key) for key in metric.keys(2000, "test"))
         return
     keys = metric.keys("efflite0", 2000, "train")
     assert keys

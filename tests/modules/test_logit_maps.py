@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from playing import gan, played
 from torch import Tensor, nn
 
 from ganlab.auxiliary.feature_matching import FeatureMatching
@@ -12,14 +13,14 @@ from ganlab.auxiliary.mismatched import Mismatched
 from ganlab.auxiliary.pulling_away import PullingAway
 from ganlab.constraints.gradient_normalization import GradientNormalization
 from ganlab.errors import ConfigurationError
-from ganlab.interfaces import Discriminator, Generator, Judgement, Update, mean_logits
+from ganlab.interfaces import Discriminator, Game, Generator, Judgement, mean_logits
 from ganlab.losses.relativistic_average import RelativisticAverage, RelativisticAverageHinge
 from ganlab.losses.relativistic_pairing import RelativisticPairing
-from ganlab.noise import Noise
 from ganlab.penalties.r1 import R1
 from ganlab.sampling import LatentLangevin, RejectionSampling, Sampler
-from ganlab.training.adversarial import GANModule, _Batch
+from ganlab.training.adversarial import GANModule
 from ganlab.training.balance import AccuracyBalance
+from ganlab.training.execution import Execution, Eyes
 from ganlab.training.generative import Optimization
 from tests.modules.test_ways_of_computing import SmallGenerator, trained
 
@@ -58,22 +59,20 @@ class Column(Patches):
 
 def module(discriminator: Discriminator, **options: object) -> GANModule:
     torch.manual_seed(0)
-    ways = {name: options.pop(name) for name in ("top_k", "joint_pass", "micro_batches") if name in options}
     optimization = Optimization(
         generator=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         discriminator=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         schedule=lambda g_step: 1.0,
-        **ways,
     )
     loss = options.pop("loss", RelativisticPairing())
-    return GANModule(SmallGenerator(), discriminator, loss, optimization, **options)
+    return gan(SmallGenerator(), discriminator, loss, optimization, **options)
 
 
-def update(real: Sequence[Tensor] | Tensor, fake: Sequence[Tensor] | Tensor) -> Update:
+def update(real: Sequence[Tensor] | Tensor, fake: Sequence[Tensor] | Tensor) -> Game:
     """An update in which D gave these features."""
     images = torch.zeros(2, 3, 8, 8)
     judged = [Judgement(torch.zeros(2), features) for features in (real, fake)]
-    return Update(SmallGenerator(), Patches(), torch.zeros(2, 5), images, images, None, *judged)
+    return played(SmallGenerator(), Patches(), torch.zeros(2, 5), images, images, None, *judged)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_top_k_keeps_the_images_of_the_largest_mean_logits() -> None:
     logits = torch.randn(SIDE, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     order = logits.mean((1, 2, 3)).argsort(descending=True)
     real = torch.arange(SIDE).float().view(-1, 1, 1, 1).expand_as(logits)
-    fake, paired = module(Patches(), top_k=0.5)._best(logits, real)
+    fake, paired = module(Patches(), top_k=0.5).loss._best(logits, real)
     torch.testing.assert_close(fake, logits[order[:2]])
     assert paired is not None
     torch.testing.assert_close(paired[:, 0, 0, 0], order[:2].float())
@@ -138,7 +137,7 @@ def test_mismatched_pairs_of_maps() -> None:
     torch.manual_seed(0)
     discriminator, real = Patches(), torch.randn(SIDE, 3, 8, 8)
     labels = torch.tensor([0, 0, 1, 1])
-    seen = Update(SmallGenerator(), discriminator, torch.zeros(SIDE, 5), real, real, labels, None, None)
+    seen = played(SmallGenerator(), discriminator, torch.zeros(SIDE, 5), real, real, labels, None, None)
     logits = discriminator(real, labels.roll(1))
     mismatched = torch.stack([nn.functional.softplus(logits[place]).mean() for place in (0, 2)])
     torch.testing.assert_close(Mismatched(1.0).discriminator_term(seen), mismatched.sum() / SIDE)
@@ -173,12 +172,13 @@ def test_joint_pass_splits_each_layer() -> None:
     """Catches lists of features taken for one tensor, or their layers for halves."""
     torch.manual_seed(0)
     discriminator = Patches()
-    batch = _Batch(torch.zeros(2, 5), torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), None, Noise(0))
-    found = module(discriminator, joint_pass=True)._judged_for_discriminator(batch)
-    expected = module(discriminator)._judged_for_discriminator(batch)
+    samples = torch.randn(2, 2, 3, 8, 8)
+    games = [played(SmallGenerator(), discriminator, torch.zeros(2, 5), *samples) for _ in range(2)]
+    expected, found = games
+    found.view = Eyes(Execution(), joint=True)
     for judged, wanted in (
-        (found.real_judgement, expected.real_judgement),
-        (found.fake_judgement, expected.fake_judgement),
+        (found.real_judgements[0], expected.real_judgements[0]),
+        (found.fake_judgements[0], expected.fake_judgements[0]),
     ):
         assert judged is not None
         assert wanted is not None
@@ -190,7 +190,7 @@ def test_features_of_several_layers_are_matched_layer_by_layer() -> None:
     """Catches the first layer alone, a mean over layers, and positions of a map averaged away."""
     real = (torch.zeros(2, 3), torch.zeros(2, 1, 2, 1))
     fake = (torch.ones(2, 3), torch.tensor([1.0, -1.0]).view(1, 1, 2, 1).expand(2, -1, -1, -1))
-    assert FeatureMatching(0.5).generator_term(update(real, fake)) == 0.5 * (3 + 2)
+    assert FeatureMatching(0.5).generator_term(update(real, fake)) == 3 + 2
 
 
 @pytest.mark.parametrize("features", [(torch.ones(2, 3), torch.ones(2, 3)), torch.ones(2, 3, 2, 2)])

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from ganlab.interfaces import Encoder
 from ganlab.losses.elbo import GaussianELBO
+from ganlab.tasks.variational import Variational
+from ganlab.training.adversarial import GANModule
 from ganlab.training.ema import GeneratorEMA
 from ganlab.training.generative import Optimization
-from ganlab.training.variational import VAEModule
 from tests.test_module import LinearGenerator, sgd, weights
 
 BATCH, RATE = 4, 0.01
@@ -29,12 +30,18 @@ class LinearEncoder(Encoder):
         return mean, log_variance
 
 
-def make(averaged: bool = False, **options: Any) -> VAEModule:
+def make(averaged: bool = False, **options: Any) -> GANModule:
     torch.manual_seed(0)
     decoder, encoder = LinearGenerator(), LinearEncoder()
     optimization = Optimization(sgd(RATE), sgd(1e9), schedule=lambda g_step: 1.0)
     ema = GeneratorEMA(decoder, half_life_images=BATCH, warmup=None, buffers="copy") if averaged else None
-    return VAEModule(decoder, encoder, GaussianELBO(0.5, 1.0), optimization, ema=ema, **options)
+    return GANModule(
+        Variational({"main": decoder, "encoder": encoder}),
+        GaussianELBO(0.5, 1.0),
+        optimization,
+        ema=ema,
+        **options,
+    )
 
 
 def batches(num: int) -> list[Tensor]:
@@ -51,12 +58,12 @@ class Restore(pl.Callback):
         self.state = state
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, VAEModule)
+        assert isinstance(pl_module, GANModule)
         if self.state is not None:
             pl_module.load_state(self.state)
 
 
-def run(module: VAEModule, images: Sequence[Tensor], *callbacks: pl.Callback) -> None:
+def run(module: GANModule, images: Sequence[Tensor], *callbacks: pl.Callback) -> None:
     fit(module, images, callbacks)
 
 
@@ -66,14 +73,14 @@ def test_one_update_by_hand() -> None:
     (images,) = batches(1)
     run(module, [images])
     real = images.float() / 127.5 - 1
-    mean, log_variance = expected.encoder(real)
+    mean, log_variance = expected.networks["encoder"](real)
     latents = mean + (log_variance / 2).exp() * module._noise("generator", 0).normal(BATCH, 3)
     loss = expected.loss(real, expected.generator(latents), mean, log_variance)["g_loss"]
-    parameters = [*expected.generator.parameters(), *expected.encoder.parameters()]
+    parameters = [*expected.generator.parameters(), *expected.networks["encoder"].parameters()]
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
         parameter.data -= RATE * gradient
         assert gradient.abs().max() > 0.1
-    trained = [*module.generator.parameters(), *module.encoder.parameters()]
+    trained = [*module.generator.parameters(), *module.networks["encoder"].parameters()]
     torch.testing.assert_close(trained, parameters)
 
 
@@ -82,7 +89,7 @@ def test_noise_is_fresh_in_each_iteration() -> None:
     module = make()
     seen: list[Tensor] = []
     module.generator.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
-    for parameter in module.encoder.parameters():
+    for parameter in module.networks["encoder"].parameters():
         parameter.data.zero_()  # q is the prior: latents are the noise
     module.optimization.generator = sgd(0.0)
     run(module, batches(2))

@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from plain_fit import fit
+from playing import gan, played
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -20,6 +21,7 @@ from ganlab.layers.spectral_norm import SpectralNorm, apply_spectral_norm
 from ganlab.losses.nonsaturating import NonSaturating
 from ganlab.penalties.wgan_gp import WGANGP
 from ganlab.training.adversarial import GANModule
+from ganlab.training.execution import Execution, Eyes
 from ganlab.training.generative import GenerativeModule, Optimization
 from tests.models.test_every_model import options
 
@@ -71,15 +73,15 @@ def small_module(normalized: bool = False, **ways: Any) -> GANModule:
         schedule=lambda g_step: 1.0,
         n_critic=2,
         max_grad_norm_discriminator=0.2,
-        **ways,
     )
-    return GANModule(
+    return gan(
         SmallGenerator(),
         SmallDiscriminator(normalized),
-        NonSaturating(real_target=1.0),
+        ways.pop("loss", NonSaturating(real_target=1.0)),
         optimization,
         penalty=WGANGP(weight=1.0, interval=1, target=1.0),
-        augment={"color": Color(), "translation": Translation(ratio=0.2)},
+        augment=ways.pop("augment", {"color": Color(), "translation": Translation(ratio=0.2)}),
+        **ways,
     )
 
 
@@ -130,19 +132,18 @@ def test_joint_pass_is_two_passes() -> None:
 
 def test_joint_pass_splits_all_that_d_says() -> None:
     """Catches: features or class scores of the wrong half; parts that D does not give."""
-    from ganlab.noise import Noise
-    from ganlab.training.adversarial import _Batch
-
-    labels = torch.tensor([0, 1])
-    batch = _Batch(torch.zeros(2, 5), torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8), labels, Noise(0))
-    expected = small_module()._judged_for_discriminator(batch)
-    found = small_module(joint_pass=True)._judged_for_discriminator(batch)
+    samples, labels = torch.randn(2, 2, 3, 8, 8), torch.tensor([0, 1])
+    games = []
+    for joint in (False, True):
+        module = small_module()
+        game = played(module.generator, module.discriminator, torch.zeros(2, 5), *samples, labels)
+        game.view = Eyes(Execution(), joint=joint)
+        games.append(game)
+    expected, found = games
     for judgement, wanted in (
-        (found.real_judgement, expected.real_judgement),
-        (found.fake_judgement, expected.fake_judgement),
+        (found.real_judgements[0], expected.real_judgements[0]),
+        (found.fake_judgements[0], expected.fake_judgements[0]),
     ):
-        assert judgement is not None
-        assert wanted is not None
         torch.testing.assert_close(judgement.logits, wanted.logits)
         torch.testing.assert_close(judgement.features, wanted.features)
         assert judgement.codes is None
@@ -288,10 +289,11 @@ def test_cuda_graphs_lose_nothing_that_is_needed(
 ) -> None:
     """Catches: an update that does not say where it begins, or says it after G has drawn or between micro-batches, and
     a result that is used in the next update or read after the iteration."""
-    plain = small_module(normalized=True, micro_batches=micro_batches)
-    graphs = small_module(normalized=True, micro_batches=micro_batches)
-    plain.augment = graphs.augment = {}  # D sees what G returned itself
-    plain.loss = graphs.loss = Observed(real_target=1.0)
+    # D sees what G returned itself
+    plain, graphs = (
+        small_module(normalized=True, micro_batches=micro_batches, augment={}, loss=Observed(real_target=1.0))
+        for _ in range(2)
+    )
     memory = GraphMemory(monkeypatch, graphs)
     graphs.compile_networks(mode)
     assert_same(plain, graphs)
@@ -319,7 +321,6 @@ def test_compiling_leaves_the_state_alone() -> None:
             "speed.compile=null",
         ),
         (["speed.compile=fast"], "speed.compile: got 'fast'"),
-        (["model=vae", "micro_batches=2"], "has no discriminator, take micro_batches=1"),
         (["model=vae", "joint_pass=true"], "has no discriminator, take joint_pass=False"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from plain_fit import fit
+from playing import gan
 from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 
@@ -101,7 +102,7 @@ def iterate(
 ) -> GANModule:
     torch.manual_seed(0)
     optimization = Optimization(sgd(0.1), sgd(0.1), schedule=lambda g_step: 1.0)
-    module = GANModule(LinearGenerator(), LinearDiscriminator(), loss, optimization)
+    module = gan(LinearGenerator(), LinearDiscriminator(), loss, optimization)
     images = torch.randint(0, 256, (num, 4, 1, 2, 2), dtype=torch.uint8)
     callbacks = [callback, FiniteCheck(RunFolder(run_dir), [1]), Stop(num)]
     fit(module, list(images), callbacks, plugins=[plugin] if plugin else None)

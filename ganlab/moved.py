@@ -54,6 +54,7 @@ MOVED: Mapping[str, str] = {
     "ganlab.models.virtual_batch_norm": "ganlab.layers.virtual_batch_norm",
     "ganlab.models.winograd": "ganlab.layers.winograd",
     "ganlab.modules": "ganlab.training",
+    "ganlab.modules.variational": "ganlab.tasks.variational",
     "ganlab.penalties.gradient_normalization": "ganlab.constraints.gradient_normalization",
     "ganlab.penalties.weight_clipping": "ganlab.constraints.weight_clipping",
     "ganlab.precision": "ganlab.numerics.precision",

@@ -1,7 +1,6 @@
 """`python -m ganlab.train [group=option] [key=value]`: trains a GAN, or continues where the same command stopped."""
 
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ganlab.cli import run_composed
@@ -53,7 +52,7 @@ def train(config: Config) -> "RunFolder":
     trainer = build.build_trainer(config, build.build_callbacks(config, plan, data))
     check_offered(module.networks.values(), config["trainer"]["precision"], trainer.strategy.root_device)
     data.check(trainer.world_size)  # missing or unfit data end the command before a run folder is made
-    module.meet(data.modality.normalize, partial(data.data, "test"))
+    module.meet(data.modality.normalize, data.held_out)
     check_same_data(plan, data.data("train").sha256)
     if trainer.is_global_zero:
         describe(config, plan.run, module, plan.state)

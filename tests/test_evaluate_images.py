@@ -179,7 +179,7 @@ def test_reference_is_brought_to_the_size_and_channels_of_the_images(
         (("images=mixed", "reference=digits"), 3, "images of 2 sizes, such as 0.png (8x8) and 1.png (9x9): resize"),
         (("images=float.npz", "reference=digits"), 3, "samples have to be uint8 (N, H, W, C)"),
         (("images=other.npz", "reference=digits"), 3, "holds x: samples have to be called images or arr_0"),
-        (("images=fakes.npz", "reference=cifar"), 2, "data sets: celeba, cifar10"),
+        (("images=fakes.npz", "reference=cifar"), 2, "data sets: audio, celeba, cifar10"),
         (("images=fakes.npz", "reference=fakes.npz", "reference_split=test"), 2, "reference_split: belongs to"),
         (("images=fakes.npz", "reference=digits", "reference_split=val"), 2, "choose train or test"),
         (("images=fakes.npz", "reference=digits", "data.imagesize=8"), 2, "data.imagesize"),

@@ -178,7 +178,7 @@ def test_force_takes_other_parts_from_now_on(tmp_path: Path, monkeypatch: pytest
     state = run(tmp_path / "run", 4, *typed, "max_grad_norm.generator=0.5", "resume=force")
     (module,) = modules
     assert type(module.loss).__name__ == "Hinge"
-    assert module.optimization.top_k == 0.5
+    assert module.loss.top_k == 0.5
     assert module.optimization.max_grad_norm_generator == 0.5
     assert module.seed == 9
     assert state["counters"]["d_step"] == 2 + 2 * 2

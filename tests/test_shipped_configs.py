@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ganlab.build.instantiation import fit_arguments
+from ganlab.build.module import LOSS_WEIGHTS
 from ganlab.cli import compose_config
 from ganlab.errors import ConfigurationError
 from ganlab.paths import conf_dir
@@ -50,8 +51,8 @@ def test_option_composes_and_binds(choice: str) -> None:
     found = nodes(config)
     assert found
     for key, node in found:
-        extra = {"params": [], "generator": None}
-        fit_arguments(key, node, extra)
+        extra = {"params": [], "generator": None, "generators": {}, "discriminators": {}}
+        fit_arguments(key, {name: value for name, value in node.items() if name not in LOSS_WEIGHTS}, extra)
 
 
 @pytest.mark.parametrize("name", options("extractor"))

@@ -34,6 +34,9 @@ from ganlab.training.execution import Execution
 from ganlab.training.generative import Curve, GenerativeModule, Optimization
 from ganlab.training.update import AdaptiveWeight
 
+LOSS_WEIGHTS = ("generator_weight", "discriminator_weight")
+"""Keys of a loss that the step, and not its constructor, reads."""
+
 
 def build_generator(config: Config) -> Generator:
     """Makes G as configured, with fresh weights from the global random state."""
@@ -184,8 +187,7 @@ def _build_network(config: Config, player: str, role: str) -> torch.nn.Module:
 
 def _build_terms(config: Config, has_discriminator: bool) -> tuple[Term, dict[str, Term]]:
     """Makes the loss, and the terms beside it in the order in which they are computed."""
-    weights = ("generator_weight", "discriminator_weight")
-    node = {key: value for key, value in config["loss"].items() if key not in weights}
+    node = {key: value for key, value in config["loss"].items() if key not in LOSS_WEIGHTS}
     loss = cast(Term, build("loss", node))
     if has_discriminator and not isinstance(loss, AdversarialLoss):
         raise ConfigurationError(
@@ -198,7 +200,7 @@ def _build_terms(config: Config, has_discriminator: bool) -> tuple[Term, dict[st
     if isinstance(loss, AdversarialLoss):
         loss.top_k = config["top_k"]
         loss.generator_weight, loss.discriminator_weight = (
-            float(config["loss"].get(name, 1.0)) for name in weights
+            float(config["loss"].get(name, 1.0)) for name in LOSS_WEIGHTS
         )
     terms = {name: cast(Term, build(f"auxiliary.{name}", node)) for name, node in config["auxiliary"].items()}
     if config["penalty"]:

@@ -118,6 +118,13 @@ class GANDataModule(pl.LightningDataModule):
             self._splits[split] = data if is_own else self.with_own_classes(data)
         return self._splits[split]
 
+    def held_out(self) -> ImageData:
+        """Returns the split that requests are made from: `test`, or `train` where there is no other."""
+        try:
+            return self.data("test")
+        except DataError:
+            return self.data("train")
+
     def with_own_classes(self, data: ImageData) -> ImageData:
         """Numbers labels of other images as those that training had, by the names of the classes.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from ganlab.auxiliary.feature_matching import FeatureMatching
-from ganlab.interfaces import Discriminator, Generator, Judgement, Update
+from ganlab.interfaces import Discriminator, Game, Generator, Judgement
 from ganlab.losses.began import BEGAN
 from ganlab.losses.relativistic_average import RelativisticAverage, RelativisticAverageHinge
 from ganlab.noise import Noise
@@ -51,7 +51,8 @@ def gradients_of_objectives(rank: int, world_size: int) -> dict[str, Tensor]:
     discriminator = TinyDiscriminator().double()
     real, fake = real.chunk(world_size)[rank], fake.chunk(world_size)[rank]
     of_real, of_fake = discriminator.judge(real), discriminator.judge(fake)
-    update = Update(TinyGenerator(), discriminator, fake.flatten(1), real, fake, None, of_real, of_fake)
+    game = Game("main", TinyGenerator(), discriminator, real, fake, None, Noise(3))
+    vars(game).update(real_judgements=(of_real,), fake_judgements=(of_fake,))
 
     def noise() -> Noise:
         return Noise(3, "cpu", rank, world_size)
@@ -60,7 +61,7 @@ def gradients_of_objectives(rank: int, world_size: int) -> dict[str, Tensor]:
         "average": RelativisticAverage().discriminator_loss(of_real.logits, of_fake.logits),
         "average_g": RelativisticAverage().generator_loss(of_fake.logits, of_real.logits),
         "hinge": RelativisticAverageHinge().discriminator_loss(of_real.logits, of_fake.logits),
-        "feature_matching": FeatureMatching(1.0).generator_term(update),
+        "feature_matching": FeatureMatching(1.0).generator_term(game),
         "max_gp": MaxGP(1.0, interval=1)(discriminator, real, fake, None, noise()),
         "dragan": DRAGAN(1.0, 1, 1.0, 0.5)(discriminator, real, fake, None, noise()),
     }

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
-from ganlab.build.instantiation import TRUSTED, build, check_trusted
+from ganlab.build.instantiation import TRUSTED, build, check_trusted, locate
 from ganlab.build.module import build_discriminator, build_generator
 from ganlab.config.identity import with_later_keys
 from ganlab.config.schema import Config
 from ganlab.errors import ConfigurationError, DataError
-from ganlab.interfaces import Discriminator, Generator
+from ganlab.interfaces import Discriminator, Generator, Task
 from ganlab.runs.checkpoint_file import generator_weights, load_checkpoint
 from ganlab.runs.folder import RunFolder
 
@@ -31,13 +31,26 @@ def from_run(
         The configuration, the generator in eval mode on the CPU, and the checkpoint's counters.
 
     Raises:
-        ConfigurationError: if the configuration names a class outside the trusted packages.
+        ConfigurationError: if the configuration names a class outside the trusted packages, or the generator is asked
+            with data.
         DataError: if there is no such checkpoint, or it cannot be read.
     """
     config, state = _read_run(run, checkpoint, plugins)
+    _check_asked_with_noise(run, config)
     generator = build_generator(config)
     generator.load_state_dict(generator_weights(state, which))
     return config, generator.eval(), state["counters"]
+
+
+def _check_asked_with_noise(run: RunFolder, config: Config) -> None:
+    """Refuses a generator that answers samples, which only its own training knows how to ask."""
+    task = str(config["task"]["_target_"])
+    if config["condition"] or cast(type[Task], locate("task", task)).asks_for_samples:
+        asked = config["condition"].get("_target_", task)
+        raise ConfigurationError(
+            f"{run.path}: its generator is asked with data ({asked}), which only training draws and scores yet: see "
+            "its samples/ and results.jsonl"
+        )
 
 
 def discriminator_from_run(

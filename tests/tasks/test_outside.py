@@ -9,8 +9,11 @@ import torch
 from fault_commands import PAIR
 from two_ranks import two_ranks
 
+from ganlab.build.restored import from_run
 from ganlab.cli import compose_config
+from ganlab.errors import ConfigurationError
 from ganlab.runs.checkpoint_file import load_checkpoint
+from ganlab.runs.folder import RunFolder
 from ganlab.train import train
 from tests.test_resume import assert_equal_state
 
@@ -94,6 +97,15 @@ def test_a_kind_of_somebody_elses_goes_on_to_the_bit(kind: str, tmp_path: Path) 
     assert all(
         value.isfinite().all() for value in whole["generator"].values() if isinstance(value, torch.Tensor)
     )
+
+
+@pytest.mark.parametrize("kind", ["cycle", "vq"])
+def test_what_is_asked_with_data_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    """Catches a traceback of a generator that gets noise where it wants a picture."""
+    run(tmp_path, 1, *recipe(kind))
+    with pytest.raises(ConfigurationError, match=r"is asked with data .*which only training draws") as raised:
+        from_run(RunFolder(tmp_path), plugins=("outside",))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("kind", ["cycle", "vq", "ada", "cut"])

@@ -239,9 +239,9 @@ class GANModule(GenerativeModule):
 
     def _moves(self, player: Player) -> bool:
         """Says whether the player has networks, and a term with weight that is not there to regularise others only."""
-        terms = (term for step in ("joint", "own") for _, term in self._terms[player, step])
-        return player in self.optimized and any(
-            term.weight_for(player) and not term.regularizer for term in terms
+        terms = self._terms[player, "joint"] + self._terms[player, "own"]
+        return player in self.trained and any(
+            term.weight_for(player) and not term.regularizer for _, term in terms
         )
 
     def _learns_from(self, games: Sequence[Game]) -> bool:

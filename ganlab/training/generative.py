@@ -292,7 +292,7 @@ class GenerativeModule(pl.LightningModule, ABC):
         for number in self.scheduled_numbers:
             number.update(self.counters.g_step)
         factor = self.optimization.schedule(self.counters.g_step)
-        for player in self.optimized:
+        for player in self.trained:
             for group in self._optimizer(player).param_groups:
                 for option, curve in self.optimization.curves.get(player, {}).items():
                     group["initial_lr" if option == "lr" else option] = curve(self.counters.g_step)

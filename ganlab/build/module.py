@@ -89,7 +89,7 @@ def build_module(config: Config) -> GenerativeModule:
         execution=Execution(
             config["micro_batches"], config["joint_pass"], config["power_iteration"] == "per_update"
         ),
-        adaptive_weight=_adaptive_weight(config),
+        adaptive_weight=_adaptive_weight(config, generator),
         augment=augment,
         replay=replay,
         batches=BatchMaker(
@@ -111,7 +111,7 @@ def build_module(config: Config) -> GenerativeModule:
     return module
 
 
-def _adaptive_weight(config: Config) -> AdaptiveWeight | None:
+def _adaptive_weight(config: Config, generator: Generator) -> AdaptiveWeight | None:
     options = config["adaptive_weight"]
     if options["layer"] is None:
         return None
@@ -119,7 +119,9 @@ def _adaptive_weight(config: Config) -> AdaptiveWeight | None:
         raise ConfigurationError(
             "adaptive_weight: compares gradients, which 16-mixed scales; take trainer.precision=bf16-mixed or 32-true"
         )
-    return AdaptiveWeight(options["layer"], options["maximum"])
+    weight = AdaptiveWeight(options["layer"], options["maximum"])
+    weight.find(generator)
+    return weight
 
 
 def _check_memories(parts: Mapping[str, object], micro_batches: int) -> None:
@@ -164,6 +166,10 @@ def _build_task(config: Config, generator: Generator) -> Task:
             f"written for, or remove it"
         )
     task = cast(Task, build("task", node, generators=generators, discriminators=discriminators))
+    if config["condition"] and not kind.takes_condition:
+        raise ConfigurationError(
+            f"condition: task={kind.__name__.lower()} makes what it asks for by itself; take condition=none"
+        )
     if not discriminators:
         _refuse_parts_of_a_discriminator(config)
     return task
@@ -187,7 +193,12 @@ def _build_network(config: Config, player: str, role: str) -> torch.nn.Module:
 
 def _build_terms(config: Config, has_discriminator: bool) -> tuple[Term, dict[str, Term]]:
     """Makes the loss, and the terms beside it in the order in which they are computed."""
-    node = {key: value for key, value in config["loss"].items() if key not in LOSS_WEIGHTS}
+    node, weights = dict(config["loss"]), {}
+    kind = locate("loss", str(node["_target_"]))
+    if isinstance(kind, type) and issubclass(
+        kind, AdversarialLoss
+    ):  # another has no use for them, and says so
+        weights = {name: _loss_weight(name, node.pop(name, 1.0)) for name in LOSS_WEIGHTS}
     loss = cast(Term, build("loss", node))
     if has_discriminator and not isinstance(loss, AdversarialLoss):
         raise ConfigurationError(
@@ -199,19 +210,30 @@ def _build_terms(config: Config, has_discriminator: bool) -> tuple[Term, dict[st
         )
     if isinstance(loss, AdversarialLoss):
         loss.top_k = config["top_k"]
-        loss.generator_weight, loss.discriminator_weight = (
-            float(config["loss"].get(name, 1.0)) for name in LOSS_WEIGHTS
-        )
+        loss.generator_weight, loss.discriminator_weight = weights.values()
     terms = {name: cast(Term, build(f"auxiliary.{name}", node)) for name, node in config["auxiliary"].items()}
     if config["penalty"]:
         terms["penalty"] = cast(Term, build("penalty", config["penalty"]))
+    if config["adaptive_weight"]["layer"] is not None and not any(
+        each.reconstruction for each in terms.values()
+    ):
+        raise ConfigurationError(
+            "adaptive_weight: weighs the loss against a term of reconstruction, and there is none; add one to "
+            "auxiliary, or take adaptive_weight.layer=null"
+        )
     return loss, terms
+
+
+def _loss_weight(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ConfigurationError(f"loss.{name}: got {value!r}, but it must be a number >= 0")
+    return float(value)
 
 
 def _refuse_parts_of_a_discriminator(config: Config) -> None:
     """Refuses what only a GAN has, where nobody judges."""
     model = f"model={config['model']['name']} has no discriminator"
-    for part in ("penalty", "constraint", "auxiliary", "balance", "augment"):
+    for part in ("penalty", "constraint", "auxiliary", "balance", "augment", "replay"):
         if config[part]:
             raise ConfigurationError(f"{part}: {model}, take {part}=none")
     if config["freeze"]["discriminator"]:

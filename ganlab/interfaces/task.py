@@ -30,6 +30,8 @@ class Task(nn.Module, ABC):
     discriminator_roles: ClassVar[tuple[str, ...]] = ("main",)
     asks_for_samples: ClassVar[bool] = False
     """Whether requests are made from samples, whatever the condition of a batch is."""
+    takes_condition: ClassVar[bool] = False
+    """Whether requests hold the condition of a batch as `condition=...` makes it."""
 
     def __init__(
         self, generators: Mapping[str, nn.Module], discriminators: Mapping[str, nn.Module] | None = None

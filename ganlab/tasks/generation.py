@@ -20,6 +20,8 @@ class Generation(Task):
         tells_discriminator: whether D is told the condition.
     """
 
+    takes_condition = True
+
     def __init__(
         self,
         generators: Mapping[str, nn.Module],

@@ -9,6 +9,9 @@ import torch
 from playing import gan
 from torch import Tensor, nn
 
+from ganlab.build.module import build_module
+from ganlab.cli import compose_config
+from ganlab.errors import ConfigurationError
 from ganlab.interfaces import Augment, Batch, Game, MultiDiscriminator, Record, StoredBatch, Term
 from ganlab.losses.wasserstein import Wasserstein
 from ganlab.noise import Noise
@@ -200,3 +203,22 @@ class _Stored(nn.Identity):
     def make(self, batch: StoredBatch, noise: Noise) -> Tensor:
         assert batch.stored is not None
         return batch.stored
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["loss.generator_weight=a"], r"loss\.generator_weight: got 'a', but it must be a number >= 0"),
+        (["loss.discriminator_weight=-1"], r"loss\.discriminator_weight: got -1"),
+        (["model=vae", "+loss.generator_weight=2"], r"loss\.generator_weight"),
+        (["model=vae", "replay=pool"], "replay: model=vae has no discriminator"),
+        (["model=vae", "condition=grey"], "condition: task=variational"),
+        (["task=cycle", "condition=grey"], "condition: task=cycle"),
+        (["adaptive_weight.layer=last.weight"], "adaptive_weight: .* there is none"),
+    ],
+)
+def test_nothing_that_is_typed_is_ignored(words: list[str], named: str) -> None:
+    """Catches a traceback, and a value that is recorded and not used."""
+    with pytest.raises(ConfigurationError, match=named) as raised:
+        build_module(compose_config("model=gan", "data=digits", "data.image_size=8", *words))
+    assert "\n" not in str(raised.value)
